@@ -1,0 +1,94 @@
+"""The U-Net itself, and its weights on disk."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import segmentation_models_pytorch as smp
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from vision.segmenters.spec import WEIGHTS_FOLDER, ModelSpec
+
+ARCHITECTURE = "smp-unet"
+STRIDE_PX = 32
+"""Canvas sides must be multiples of it: the encoder halves five times."""
+
+
+class WeightsError(Exception):
+    """Weights do not fit their sidecar: wrong checksum, or tensors missing or left over."""
+
+
+class SegmentationNetwork(nn.Module):
+    """U-Net that owns its normalisation, so that no caller can feed it wrongly."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, unet: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.unet = unet
+        # Buffers outside the state dict: they come from the sidecar, one place only.
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) float32 RGB in [0, 255], H and W multiples of 32 -> (N, 1, H, W) logits."""
+        logits: Tensor = self.unet((images - self.mean) / self.std)
+        return logits
+
+
+def build_network(spec: ModelSpec) -> SegmentationNetwork:
+    """Network with fresh random weights, in training mode. ValueError for an unknown architecture."""
+    if spec.architecture != ARCHITECTURE:
+        raise ValueError(f"unknown architecture {spec.architecture!r}; known: {ARCHITECTURE}")
+    if any(side % STRIDE_PX for side in spec.canvas_hw):
+        raise ValueError(f"canvas {spec.canvas_hw} is not a multiple of {STRIDE_PX}")
+    unet = smp.Unet(
+        spec.encoder,
+        encoder_depth=len(spec.decoder_channels),
+        encoder_weights=None,
+        decoder_channels=spec.decoder_channels,
+        classes=1,
+    )
+    return SegmentationNetwork(unet, spec.mean, spec.std)
+
+
+def save_network(network: SegmentationNetwork, spec: ModelSpec, folder: Path) -> ModelSpec:
+    """Write weights in half precision and their sidecar to `folder`; returns the spec with its checksum."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights_file = folder / f"{spec.file_stem}.safetensors"
+    save_file({key: _half(value) for key, value in network.state_dict().items()}, weights_file)
+    saved = replace(spec, weights_sha256=file_sha256(weights_file))
+    (folder / f"{spec.file_stem}.json").write_text(saved.to_json(), encoding="utf-8")
+    return saved
+
+
+def load_network(spec: ModelSpec, folder: Path = WEIGHTS_FOLDER) -> SegmentationNetwork:
+    """Network of `spec` with its weights from `folder`, float32, in evaluation mode, on the CPU.
+
+    WeightsError when the file's sha256 is not the sidecar's, or tensors do not match the architecture.
+    """
+    weights_file = folder / f"{spec.file_stem}.safetensors"
+    found = file_sha256(weights_file)
+    if found != spec.weights_sha256:
+        raise WeightsError(f"{weights_file.name} has sha256 {found}, its sidecar says {spec.weights_sha256}")
+    network = build_network(spec)
+    state = load_file(weights_file)
+    expected = network.state_dict()
+    if odd := sorted(state.keys() ^ expected.keys()):
+        raise WeightsError(f"{weights_file.name}: {len(odd)} tensors missing or left over, such as {odd[0]}")
+    # Half precision is for the disk: batch-norm variances and sums want float32.
+    network.load_state_dict({key: value.to(expected[key].dtype) for key, value in state.items()})
+    return network.eval()
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _half(tensor: Tensor) -> Tensor:
+    return (tensor.half() if tensor.is_floating_point() else tensor).contiguous()

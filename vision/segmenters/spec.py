@@ -1,0 +1,55 @@
+"""What a set of weights is: the JSON sidecar beside every .safetensors file."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from vision.arrays import Hw
+
+WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+"""Holds the models that ship with the package."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything needed to build a network, load its weights and feed it."""
+
+    name: str
+    version: str
+    architecture: str
+    encoder: str
+    decoder_channels: tuple[int, ...]
+    canvas_hw: Hw
+    mean: tuple[float, float, float]
+    """Per channel, of pixels in [0, 1]."""
+    std: tuple[float, float, float]
+    weights_sha256: str
+    """Of the .safetensors file; empty while a model is still in training."""
+
+    @property
+    def model_id(self) -> str:
+        """As jobs name it, such as `unet-fast@1`."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def file_stem(self) -> str:
+        """File name of weights and sidecar, without its ending."""
+        return f"{self.name}-{self.version}"
+
+    def to_json(self) -> str:
+        """The sidecar's text."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read a sidecar. KeyError or TypeError when fields are missing or unknown."""
+        fields = json.loads(text)
+        for key in ("decoder_channels", "canvas_hw", "mean", "std"):
+            fields[key] = tuple(fields[key])
+        return cls(**fields)
+
+
+def read_spec(stem: str, folder: Path = WEIGHTS_FOLDER) -> ModelSpec:
+    """Sidecar `<stem>.json` in `folder`; stem such as `unet-fast-1`."""
+    return ModelSpec.from_json((folder / f"{stem}.json").read_text(encoding="utf-8"))
