@@ -1,0 +1,15 @@
+"""Migrations run on PACKSHOT_DATABASE_URL, or on the URL that a caller put into the config's attributes."""
+
+from alembic import context
+
+from config.settings import Settings
+from db.models import Base
+from db.session import build_engine
+
+url = context.config.attributes.get("database_url") or Settings().require_database_url()
+engine = build_engine(url, pool_size=1)
+with engine.connect() as connection:
+    context.configure(connection=connection, target_metadata=Base.metadata, transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()
+engine.dispose()

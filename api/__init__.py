@@ -1,0 +1,1 @@
+"""HTTP only: the FastAPI application, its routes, schemas and problems."""

@@ -1,0 +1,134 @@
+"""Every setting, its default and its meaning; read from `PACKSHOT_*` variables once per entry point.
+
+Nothing here is built at import: an entry point calls `Settings()` and hands the value on, a test builds its own.
+"""
+
+import ipaddress
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Runtime = Literal["auto", "torch", "torch-compile", "onnxruntime", "openvino"]
+
+
+class Settings(BaseSettings):
+    """Settings of one process. Sizes in bytes, times in seconds, pictures in megapixels (10^6 pixels)."""
+
+    model_config = SettingsConfigDict(env_prefix="PACKSHOT_", frozen=True, extra="ignore")
+
+    # Where things stand
+    database_url: SecretStr | None = Field(
+        default=None, description="PostgreSQL URL; without one `packshot up` starts its own server."
+    )
+    broker_url: SecretStr | None = Field(
+        default=None, description="Redis or Valkey URL; without one `packshot up` starts its own server."
+    )
+    data_dir: Path = Field(default=Path(".packshot"), description="Folder of the embedded servers and local files.")
+    files_dir: Path | None = Field(
+        default=None, description="Folder of originals, mattes and results; `files` in the data folder by default."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+    log_format: Literal["json", "console"] = Field(default="json", description="One JSON object a line, or for eyes.")
+
+    # HTTP
+    host: str = Field(default="127.0.0.1", description="Address that the API listens on.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port that the API listens on.")
+    public_url: str | None = Field(
+        default=None, description="Base of the URLs in replies and webhooks; the request's own base by default."
+    )
+
+    # What a photo may be
+    max_megapixels: float = Field(default=50.0, gt=0, description="Largest photo taken, in megapixels.")
+    max_upload_bytes: int = Field(default=30 * 2**20, gt=0, description="Largest photo taken, in bytes.")
+
+    # GPU workers
+    model: str = Field(default="unet-fast", description="Model of jobs that name none.")
+    runtime: Runtime = Field(default="auto", description="Inference runtime; auto is the fastest one measured.")
+    threads: int = Field(default=0, ge=0, description="Threads of one forward pass; 0 is one per core.")
+    microbatch_images: int = Field(default=8, gt=0, description="Most photos in one forward pass.")
+    microbatch_megapixels: float = Field(default=100.0, gt=0, description="Most megapixels claimed at once.")
+    pipeline_megapixels: float = Field(
+        default=200.0, gt=0, description="Most megapixels decoded and not yet stored, per worker."
+    )
+    decode_processes: int = Field(default=0, ge=0, description="Decoder processes per worker; 0 is min(2, cores).")
+    encode_threads: int = Field(default=0, ge=0, description="Threads that refine and encode; 0 is min(4, cores).")
+    decode_timeout_s: float = Field(default=30.0, gt=0, description="Longest a photo may take to decode.")
+    decode_memory_bytes: int = Field(default=2 * 2**30, gt=0, description="Memory limit of one decoder process.")
+    lease_s: float = Field(default=60.0, gt=0, description="Lease of a claimed row; renewed while work goes on.")
+    slice_s: float = Field(default=300.0, gt=0, description="Longest that one doorbell drains before ringing again.")
+    heartbeat_s: float = Field(default=5.0, gt=0, description="Pause between two heartbeats of a worker.")
+    stall_s: float = Field(default=300.0, gt=0, description="A worker with work but no progress for this long exits.")
+    retry_backoff_s: float = Field(default=5.0, gt=0, description="First pause after a passing fault; it doubles.")
+    max_retries: int = Field(default=5, ge=0, description="Passing faults that a job survives.")
+    max_crashes: int = Field(default=3, ge=0, description="Worker crashes that a job survives; one more fails it.")
+
+    # Fetching and webhooks
+    egress_allow: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Private networks that may be called, comma-separated: 10.0.0.0/8, 127.0.0.1/32:9000.",
+    )
+    fetch_timeout_s: float = Field(default=30.0, gt=0, description="Whole time of one download.")
+    fetch_redirects: int = Field(default=5, ge=0, description="Redirects followed, each one checked.")
+    fetch_max_tries: int = Field(default=4, gt=0, description="Tries of one download before the job fails.")
+    webhook_timeout_s: float = Field(default=15.0, gt=0, description="Whole time of one webhook call.")
+    io_concurrency: int = Field(default=16, gt=0, description="Downloads or webhook calls at a time per io worker.")
+
+    # Sweeper and retention
+    sweep_s: float = Field(default=3.0, gt=0, description="Pause between two sweeps.")
+    files_retention: timedelta = Field(
+        default=timedelta(days=7), description="How long files of a finished job stay (ISO 8601 or seconds)."
+    )
+    rows_retention: timedelta = Field(default=timedelta(days=30), description="How long rows of a finished job stay.")
+    orphan_age: timedelta = Field(
+        default=timedelta(hours=1), description="A file that no row names is removed when it is older."
+    )
+
+    @field_validator("egress_allow", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Environment variables carry lists as comma-separated text."""
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("egress_allow")
+    @classmethod
+    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            network, port = split_allow(entry)
+            ipaddress.ip_network(network)
+            if port is not None and not 0 < port < 65536:  # noqa: PLR2004 - ports are 16 bits
+                message = f"no such port: {entry}"
+                raise ValueError(message)
+        return value
+
+    @property
+    def files_path(self) -> Path:
+        """Folder of originals, mattes and results."""
+        return self.files_dir or self.data_dir / "files"
+
+    def require_database_url(self) -> str:
+        """The database URL; `ValueError` when none is set."""
+        if self.database_url is None:
+            message = "PACKSHOT_DATABASE_URL is not set (packshot up starts its own database)"
+            raise ValueError(message)
+        return self.database_url.get_secret_value()
+
+    def require_broker_url(self) -> str:
+        """The broker URL; `ValueError` when none is set."""
+        if self.broker_url is None:
+            message = "PACKSHOT_BROKER_URL is not set (packshot up starts its own broker)"
+            raise ValueError(message)
+        return self.broker_url.get_secret_value()
+
+
+def split_allow(entry: str) -> tuple[str, int | None]:
+    """Split one `PACKSHOT_EGRESS_ALLOW` entry, `CIDR` or `CIDR:PORT`; an IPv6 network with a port is `[CIDR]:PORT`."""
+    if entry.startswith("["):
+        network, _, rest = entry[1:].partition("]")
+        return network, int(rest[1:]) if rest else None
+    if entry.count(":") == 1:
+        network, _, port = entry.partition(":")
+        return network, int(port)
+    return entry, None

@@ -1,0 +1,203 @@
+"""Queries on jobs, their outputs and their mattes. Nothing is decided here, and nothing committed."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session, selectinload
+
+from db.models import Fetch, Job, JobStatus, Matte, Output
+
+
+def move(
+    session: Session, job_id: UUID, *, to: JobStatus, from_: Collection[JobStatus], attempt: int | None, **values: Any
+) -> Job | None:
+    """Change a job's status if it stands in one of `from_`, and, where `attempt` is given, still under that attempt.
+
+    Returns the job as it now stands, or None when the guard refused: someone else was first. A lease ends with it.
+    """
+    query = update(Job).where(Job.id == job_id, Job.status.in_(from_))
+    if attempt is not None:
+        query = query.where(Job.attempt == attempt)
+    values = {"status": to, "leased_until": None, **values}
+    return session.scalar(
+        query.values(**values)
+        .returning(Job)
+        .execution_options(synchronize_session=False, populate_existing=True),
+    )
+
+
+def get(session: Session, job_id: UUID, *, api_key_id: UUID) -> Job | None:
+    """A job of this key with its outputs and matte; deleted ones are gone."""
+    return session.scalar(
+        select(Job)
+        .where(Job.id == job_id, Job.api_key_id == api_key_id, Job.deleted_at.is_(None))
+        .options(selectinload(Job.outputs), selectinload(Job.matte))
+    )
+
+
+def page(
+    session: Session,
+    *,
+    api_key_id: UUID,
+    limit: int,
+    after: UUID | None,
+    before: UUID | None,
+    status: JobStatus | None = None,
+) -> list[Job]:
+    """Up to `limit` jobs of this key, newest first: those older than `after`, or those just newer than `before`."""
+    query = (
+        select(Job)
+        .where(Job.api_key_id == api_key_id, Job.deleted_at.is_(None))
+        .options(selectinload(Job.outputs), selectinload(Job.matte))
+        .limit(limit)
+    )
+    if status is not None:
+        query = query.where(Job.status == status)
+    if before is not None:
+        newer = session.scalars(query.where(Job.id > before).order_by(Job.id.asc())).all()
+        return list(reversed(newer))
+    if after is not None:
+        query = query.where(Job.id < after)
+    return list(session.scalars(query.order_by(Job.id.desc())))
+
+
+def expired_leases(session: Session, *, limit: int) -> Sequence[Job]:
+    """Lock jobs whose worker went silent: the lease ran out, by the database's clock."""
+    return session.scalars(
+        select(Job)
+        .where(Job.status == JobStatus.PROCESSING, Job.leased_until < func.now())
+        .order_by(Job.leased_until)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+
+
+def add_outputs(session: Session, outputs: Sequence[Output]) -> None:
+    """Name the files that were made for a job."""
+    session.add_all(outputs)
+    session.flush()
+
+
+def find_matte(
+    session: Session, *, api_key_id: UUID, input_sha256: str, existing_alpha: str, model_version: str, runtime: str
+) -> Matte | None:
+    """The stored matte of this photo for this key; it can't be purged until the transaction ends."""
+    return session.scalar(
+        select(Matte)
+        .where(
+            Matte.api_key_id == api_key_id,
+            Matte.input_sha256 == input_sha256,
+            Matte.existing_alpha == existing_alpha,
+            Matte.model_version == model_version,
+            Matte.runtime == runtime,
+        )
+        .with_for_update(read=True, key_share=True)
+    )
+
+
+def keep_matte(session: Session, matte: dict[str, Any]) -> UUID:
+    """Store a matte's row, or find the one that another job of the same photo stored first; returns its id."""
+    query = insert(Matte).values(**matte)
+    kept = session.scalar(
+        query.on_conflict_do_update(
+            constraint="uq_mattes_source", set_={"created_at": Matte.created_at}
+        ).returning(Matte.id)
+    )
+    if kept is None:
+        message = "an upsert returned no row"
+        raise AssertionError(message)
+    return kept
+
+
+@dataclass(frozen=True)
+class Purge:
+    """Storage keys that no row needs any more, to be removed after the commit."""
+
+    keys: tuple[str, ...]
+
+
+def purge_files(session: Session, job: Job) -> Purge:
+    """Forget a job's files; its matte goes with its last user. The rows' claims end here, the files after commit."""
+    outputs = session.scalars(delete(Output).where(Output.job_id == job.id).returning(Output.key)).all()
+    keys = [*outputs, *([job.input_key] if job.input_key else [])]
+    session.execute(
+        update(Job)
+        .where(Job.id == job.id)
+        .values(files_purged_at=func.now(), input_key=None, source_url=None)
+        .execution_options(synchronize_session=False)
+    )
+    if job.matte_id is not None:
+        # Lock first, then look: a claim that just chose this matte holds a key share, and is seen once it commits.
+        session.execute(select(Matte.id).where(Matte.id == job.matte_id).with_for_update())
+        used = exists().where(Job.matte_id == job.matte_id, Job.files_purged_at.is_(None))
+        if not session.scalar(select(used)):
+            session.execute(
+                update(Job)
+                .where(Job.matte_id == job.matte_id)
+                .values(matte_id=None)
+                .execution_options(synchronize_session=False)
+            )
+            keys += session.scalars(delete(Matte).where(Matte.id == job.matte_id).returning(Matte.key)).all()
+    return Purge(tuple(keys))
+
+
+def due_for_purge(session: Session, *, older_than: datetime, limit: int) -> Sequence[Job]:
+    """Lock finished jobs whose files are past retention."""
+    return session.scalars(
+        select(Job)
+        .where(Job.completed_at < older_than, Job.files_purged_at.is_(None))
+        .order_by(Job.completed_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+
+
+def delete_rows(session: Session, *, older_than: datetime, limit: int) -> int:
+    """Remove the rows of finished jobs whose files are purged and whose own retention is over."""
+    old = (
+        select(Job.id)
+        .where(Job.completed_at < older_than, Job.files_purged_at.is_not(None))
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    removed = session.scalars(delete(Job).where(Job.id.in_(old)).returning(Job.id)).all()
+    return len(removed)
+
+
+def named_keys(session: Session, keys: Sequence[str]) -> set[str]:
+    """Those of the storage keys that a row names."""
+    named: set[str] = set()
+    for column in (Job.input_key, Output.key, Matte.key):
+        named.update(key for key in session.scalars(select(column).where(column.in_(keys))) if key)
+    return named
+
+
+def queue_depths(session: Session) -> Sequence[tuple[str, int, float]]:
+    """(status, count, age of the oldest in seconds) of jobs that are not final."""
+    age = func.extract("epoch", func.now() - func.min(Job.created_at))
+    rows = session.execute(
+        select(Job.status, func.count(), age)
+        .where(Job.status.in_([JobStatus.QUEUED, JobStatus.PROCESSING]))
+        .group_by(Job.status)
+    )
+    return [(str(status.value), count, float(seconds or 0)) for status, count, seconds in rows]
+
+
+def mark_deleted(session: Session, job_id: UUID) -> None:
+    """From now on the job is gone for its owner; the row goes with row retention."""
+    session.execute(
+        update(Job)
+        .where(Job.id == job_id)
+        .values(deleted_at=func.now(), filename=None, labels={})
+        .execution_options(synchronize_session=False)
+    )
+
+
+def drop_fetch(session: Session, job_id: UUID) -> None:
+    """A canceled job's photo is not downloaded any more."""
+    session.execute(delete(Fetch).where(Fetch.job_id == job_id))

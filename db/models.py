@@ -1,0 +1,295 @@
+"""The tables. A job exists when its row is committed; everything else follows from rows."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class JobStatus(StrEnum):
+    """Where a job stands. The last four are final."""
+
+    QUEUED = "queued"  # committed; waits for its photo or for a worker
+    PROCESSING = "processing"  # claimed by a worker, under a lease
+    SUCCEEDED = "succeeded"  # outputs stored
+    FAILED = "failed"  # `error_code` says why
+    CANCELED = "canceled"  # by its owner
+    EXPIRED = "expired"  # its deadline passed first
+
+
+class Verdict(StrEnum):
+    """What the quality check thinks of a matte; apart from the status."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    REVIEW = "review"
+    FAIL = "fail"
+
+
+class DeliveryStatus(StrEnum):
+    """Where a delivery of one event to one URL stands."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    EXHAUSTED = "exhausted"  # the last retry failed
+    GONE = "gone"  # the receiver answered 410
+
+
+def _enum(kind: type[StrEnum], name: str) -> Enum:
+    """Text with a CHECK: a new value is one small migration, where a native enum needs more."""
+    return Enum(
+        kind, name=name, native_enum=False, create_constraint=True, values_callable=lambda e: [v.value for v in e]
+    )
+
+
+class Base(DeclarativeBase):
+    """Common metadata: named constraints, times with a zone."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as a class attribute
+        datetime: DateTime(timezone=True),
+        str: Text(),
+        dict[str, Any]: JSONB(),
+        list[str]: JSONB(),
+    }
+
+
+class ApiKey(Base):
+    """A caller. Only a hash of the key is kept; the webhook secret is needed to sign."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    short: Mapped[str] = mapped_column(unique=True)
+    secret_sha256: Mapped[str]
+    webhook_secret: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    last_claimed_at: Mapped[datetime | None]  # whose turn it is: the key served longest ago comes first
+
+
+class Matte(Base):
+    """One alpha matte, shared by the jobs of one key that ask the same of the same photo."""
+
+    __tablename__ = "mattes"
+    __table_args__ = (
+        UniqueConstraint(
+            "api_key_id", "input_sha256", "existing_alpha", "model_version", "runtime", name="uq_mattes_source"
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id"))
+    input_sha256: Mapped[str]
+    existing_alpha: Mapped[str]
+    model_version: Mapped[str]
+    runtime: Mapped[str]
+    key: Mapped[str]
+    sha256: Mapped[str]
+    width: Mapped[int]
+    height: Mapped[int]
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    verdict: Mapped[Verdict] = mapped_column(_enum(Verdict, "verdict"))
+    reasons: Mapped[list[str]]
+    facts: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Job(Base):
+    """One photo's way to its outputs. `attempt` is the fencing token: it rises with every claim."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint(
+            "(completed_at IS NOT NULL) = (status IN ('succeeded','failed','canceled','expired'))",
+            name="final_is_completed",
+        ),
+        CheckConstraint("(leased_until IS NOT NULL) = (status = 'processing')", name="lease_is_processing"),
+        CheckConstraint("(error_code IS NOT NULL) = (status = 'failed')", name="error_is_failed"),
+        # The claim walks this index: one lane per (priority, key), oldest due first.
+        Index(
+            "ix_jobs_claim",
+            "priority",
+            "api_key_id",
+            "due_at",
+            "id",
+            postgresql_where=text("status = 'queued' AND due_at IS NOT NULL AND crashes = 0"),
+        ),
+        Index("ix_jobs_suspect", "due_at", "id", postgresql_where=text("status = 'queued' AND crashes > 0")),
+        Index("ix_jobs_lease", "leased_until", postgresql_where=text("status = 'processing'")),
+        Index("ix_jobs_list", "api_key_id", "id", postgresql_where=text("deleted_at IS NULL")),
+        Index("ix_jobs_matte", "matte_id", postgresql_where=text("matte_id IS NOT NULL AND files_purged_at IS NULL")),
+        Index(
+            "ix_jobs_retention",
+            "completed_at",
+            postgresql_where=text("completed_at IS NOT NULL AND files_purged_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id"))
+    status: Mapped[JobStatus] = mapped_column(_enum(JobStatus, "status"), server_default=JobStatus.QUEUED.value)
+    priority: Mapped[int] = mapped_column(SmallInteger, server_default="1")
+    due_at: Mapped[datetime | None]  # null while the photo is still to be fetched
+    attempt: Mapped[int] = mapped_column(Integer, server_default="0")
+    retries: Mapped[int] = mapped_column(Integer, server_default="0")  # passing faults so far
+    crashes: Mapped[int] = mapped_column(Integer, server_default="0")  # workers lost while they held it
+    leased_until: Mapped[datetime | None]
+    worker: Mapped[str | None]
+
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+    files_purged_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]
+
+    source_url: Mapped[str | None]
+    filename: Mapped[str | None]
+    input_key: Mapped[str | None]
+    input_sha256: Mapped[str | None]
+    input_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    input_format: Mapped[str | None]
+    input_width: Mapped[int | None]
+    input_height: Mapped[int | None]
+
+    params: Mapped[dict[str, Any]]
+    labels: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    webhook_url: Mapped[str | None]
+
+    verdict: Mapped[Verdict | None] = mapped_column(_enum(Verdict, "verdict"))
+    reasons: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))
+    error_code: Mapped[str | None]
+    error_detail: Mapped[str | None]
+    metrics: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    model_version: Mapped[str | None]
+    runtime: Mapped[str | None]
+    matte_id: Mapped[UUID | None] = mapped_column(ForeignKey("mattes.id"))
+
+    outputs: Mapped[list["Output"]] = relationship(lazy="raise", order_by="Output.name")
+    matte: Mapped[Matte | None] = relationship(lazy="raise")
+
+
+class Output(Base):
+    """One file made for a job."""
+
+    __tablename__ = "outputs"
+    __table_args__ = (UniqueConstraint("job_id", "name"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    key: Mapped[str]
+    format: Mapped[str]
+    sha256: Mapped[str]
+    width: Mapped[int]
+    height: Mapped[int]
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Fetch(Base):
+    """A photo to be downloaded for a job; due until it is here or given up."""
+
+    __tablename__ = "fetches"
+    __table_args__ = (Index("ix_fetches_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),)
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer, server_default="0")
+    due_at: Mapped[datetime | None] = mapped_column(server_default=func.now())  # a lease is a due time in the future
+    last_error: Mapped[str | None]
+
+
+class WebhookEvent(Base):
+    """What happened, with the body frozen when it happened. One of a type per job."""
+
+    __tablename__ = "webhook_events"
+    __table_args__ = (UniqueConstraint("job_id", "type"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    type: Mapped[str]
+    body: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class WebhookDelivery(Base):
+    """One event on its way to one URL; the retry schedule stands here."""
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        Index("ix_webhook_deliveries_due", "due_at", postgresql_where=text("status = 'pending'")),
+        Index("ix_webhook_deliveries_event", "event_id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    event_id: Mapped[UUID] = mapped_column(ForeignKey("webhook_events.id", ondelete="CASCADE"))
+    api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id"))
+    url: Mapped[str]
+    status: Mapped[DeliveryStatus] = mapped_column(
+        _enum(DeliveryStatus, "status"), server_default=DeliveryStatus.PENDING.value
+    )
+    attempt: Mapped[int] = mapped_column(Integer, server_default="0")
+    due_at: Mapped[datetime] = mapped_column(server_default=func.now())  # a lease is a due time in the future
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    completed_at: Mapped[datetime | None]
+
+    event: Mapped[WebhookEvent] = relationship(lazy="raise")
+
+
+class WebhookAttempt(Base):
+    """One POST and what came back."""
+
+    __tablename__ = "webhook_attempts"
+    __table_args__ = (UniqueConstraint("delivery_id", "number"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    delivery_id: Mapped[UUID] = mapped_column(ForeignKey("webhook_deliveries.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    http_status: Mapped[int | None]
+    error: Mapped[str | None]
+    response_excerpt: Mapped[str | None]
+    took_ms: Mapped[int]
+
+
+class WorkerHeartbeat(Base):
+    """A live worker process; written by its loop, and by a timer when idle."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    pid: Mapped[int]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    beat_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    progress_at: Mapped[datetime | None]
+    model_version: Mapped[str | None]
+    runtime: Mapped[str | None]

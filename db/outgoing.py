@@ -1,0 +1,95 @@
+"""Queries on fetches and webhook deliveries: rows with leases of their own.
+
+A lease here is a due time moved into the future: a worker that dies lets it lapse and the row is due again. The
+attempt number is the fencing token.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import exists, func, select, update
+from sqlalchemy.orm import Session, joinedload
+
+from db.models import DeliveryStatus, Fetch, Job, JobStatus, WebhookDelivery
+
+
+def claim_fetches(session: Session, *, limit: int, lease_s: float) -> Sequence[Fetch]:
+    """Take due downloads: attempt + 1, not due again before the lease is over."""
+    due = (
+        select(Fetch.job_id)
+        .where(Fetch.due_at <= func.now())
+        .order_by(Fetch.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return session.scalars(
+        update(Fetch)
+        .where(Fetch.job_id.in_(due.scalar_subquery()))
+        .values(attempt=Fetch.attempt + 1, due_at=func.now() + timedelta(seconds=lease_s))
+        .returning(Fetch)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    ).all()
+
+
+def settle_fetch(
+    session: Session, job_id: UUID, *, attempt: int, due_at: datetime | None, last_error: str | None
+) -> bool:
+    """Record how a download went: due again at `due_at`, or never; False when the attempt is not the last one."""
+    settled = session.scalar(
+        update(Fetch)
+        .where(Fetch.job_id == job_id, Fetch.attempt == attempt)
+        .values(due_at=due_at, last_error=last_error)
+        .returning(Fetch.job_id)
+        .execution_options(synchronize_session=False)
+    )
+    return settled is not None
+
+
+def claim_deliveries(session: Session, *, limit: int, lease_s: float) -> Sequence[WebhookDelivery]:
+    """Take due deliveries with their events: attempt + 1, not due again before the lease is over."""
+    due = (
+        select(WebhookDelivery.id)
+        .where(WebhookDelivery.status == DeliveryStatus.PENDING, WebhookDelivery.due_at <= func.now())
+        .order_by(WebhookDelivery.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    ids = session.scalars(
+        update(WebhookDelivery)
+        .where(WebhookDelivery.id.in_(due.scalar_subquery()))
+        .values(attempt=WebhookDelivery.attempt + 1, due_at=func.now() + timedelta(seconds=lease_s))
+        .returning(WebhookDelivery.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    return session.scalars(
+        select(WebhookDelivery).where(WebhookDelivery.id.in_(ids)).options(joinedload(WebhookDelivery.event))
+    ).all()
+
+
+def settle_delivery(session: Session, delivery_id: UUID, *, attempt: int, **values: Any) -> bool:
+    """Record how a delivery went; False when the attempt is not the last one."""
+    settled = session.scalar(
+        update(WebhookDelivery)
+        .where(
+            WebhookDelivery.id == delivery_id,
+            WebhookDelivery.attempt == attempt,
+            WebhookDelivery.status == DeliveryStatus.PENDING,
+        )
+        .values(**values)
+        .returning(WebhookDelivery.id)
+        .execution_options(synchronize_session=False)
+    )
+    return settled is not None
+
+
+def waiting(session: Session) -> tuple[bool, bool]:
+    """(jobs are due for a gpu worker, fetches or deliveries are due for an io worker)."""
+    jobs = exists().where(Job.status == JobStatus.QUEUED, Job.due_at <= func.now())
+    fetches = exists().where(Fetch.due_at <= func.now())
+    deliveries = exists().where(
+        WebhookDelivery.status == DeliveryStatus.PENDING, WebhookDelivery.due_at <= func.now()
+    )
+    gpu, io = session.execute(select(jobs, fetches | deliveries)).one()
+    return bool(gpu), bool(io)

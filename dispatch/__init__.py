@@ -1,0 +1,1 @@
+"""What API and workers both need to send: the Celery app, task names, queues, doorbells."""

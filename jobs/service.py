@@ -1,0 +1,137 @@
+"""What may happen to a job: submit, cancel, delete, and the reads. Rules take a session; entry points commit."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlalchemy.orm import Session
+
+from db import jobs as rows
+from db.models import Fetch, Job, JobStatus
+from jobs import events
+from jobs.errors import JobError, JobNotCancelableError, JobNotFoundError
+from jobs.ids import job_public_id, parse_job_id
+from jobs.lifecycle import FINAL, sources
+from jobs.values import NewJob, StoredInput
+
+
+def submit(session: Session, new: NewJob) -> Job:
+    """Insert a job: due at once when its photo is stored, else after its fetch."""
+    job = Job(
+        id=new.id,
+        api_key_id=new.api_key_id,
+        status=JobStatus.QUEUED,
+        params=new.params.to_json(),
+        filename=new.filename,
+        webhook_url=new.webhook_url,
+        labels=dict(new.labels),
+    )
+    session.add(job)
+    if isinstance(new.source, str):
+        job.source_url = new.source
+        session.flush()
+        session.add(Fetch(job_id=job.id))
+    else:
+        for column, value in input_columns(new.source).items():
+            setattr(job, column, value)
+        job.due_at = func.now()
+    session.flush()
+    # The database filled in times and defaults; the reply shows them.
+    return find(session, job_public_id(new.id), api_key_id=new.api_key_id)
+
+
+def input_columns(stored: StoredInput) -> dict[str, object]:
+    """The columns that tell of a stored photo."""
+    return {
+        "input_key": stored.key,
+        "input_sha256": stored.sha256,
+        "input_bytes": stored.bytes,
+        "input_format": stored.format,
+        "input_width": stored.width,
+        "input_height": stored.height,
+    }
+
+
+def find(session: Session, public_id: str, *, api_key_id: UUID) -> Job:
+    """A caller's job with outputs and matte. `JobNotFoundError` for another key's job as for no job."""
+    job_id = parse_job_id(public_id)
+    job = rows.get(session, job_id, api_key_id=api_key_id) if job_id else None
+    if job is None:
+        raise JobNotFoundError(public_id)
+    return job
+
+
+def page(
+    session: Session,
+    *,
+    api_key_id: UUID,
+    limit: int,
+    starting_after: str | None = None,
+    ending_before: str | None = None,
+    status: JobStatus | None = None,
+) -> tuple[Sequence[Job], bool]:
+    """Up to `limit` of a caller's jobs, newest first, and whether there are more in that direction.
+
+    Cursors are job ids, so a page is stable while new jobs arrive. `JobError` `invalid_cursor`.
+    """
+    if starting_after and ending_before:
+        raise JobError("invalid_cursor", "Give starting_after or ending_before, not both.")
+    found = rows.page(
+        session,
+        api_key_id=api_key_id,
+        limit=limit + 1,
+        after=_cursor("starting_after", starting_after),
+        before=_cursor("ending_before", ending_before),
+        status=status,
+    )
+    has_more = len(found) > limit
+    if has_more and ending_before:
+        return found[1:], True
+    return found[:limit], has_more
+
+
+def _cursor(name: str, public_id: str | None) -> UUID | None:
+    if public_id is None:
+        return None
+    job_id = parse_job_id(public_id)
+    if job_id is None:
+        raise JobError("invalid_cursor", f"{name} is the id of a job.")
+    return job_id
+
+
+def cancel(session: Session, public_id: str, *, api_key_id: UUID, base_url: str) -> Job:
+    """Cancel a job that is not final. Best effort: a worker that finished first wins (`JobNotCancelableError`)."""
+    job = find(session, public_id, api_key_id=api_key_id)
+    if not _cancel(session, job.id, base_url=base_url):
+        session.refresh(job)
+        raise JobNotCancelableError(public_id, job.status.value)
+    session.expire_all()
+    return find(session, public_id, api_key_id=api_key_id)
+
+
+def delete(session: Session, public_id: str, *, api_key_id: UUID, base_url: str) -> rows.Purge:
+    """Forget a job: cancel it first if it still runs, then its files. The caller removes the keys after commit."""
+    job = find(session, public_id, api_key_id=api_key_id)
+    if job.status not in FINAL:
+        _cancel(session, job.id, base_url=base_url)
+        session.refresh(job)
+    purge = rows.purge_files(session, job)
+    rows.mark_deleted(session, job.id)
+    return purge
+
+
+def _cancel(session: Session, job_id: UUID, *, base_url: str) -> bool:
+    moved = rows.move(
+        session,
+        job_id,
+        to=JobStatus.CANCELED,
+        from_=sources(JobStatus.CANCELED),
+        attempt=None,
+        completed_at=func.now(),
+        due_at=None,
+    )
+    if moved is None:
+        return False
+    rows.drop_fetch(session, job_id)
+    events.record(session, moved, base_url=base_url)
+    return True

@@ -1,0 +1,104 @@
+"""Values that cross between the rules and the entry points; no open session hangs on them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from db.models import Verdict
+from jobs.params import JobParams
+
+
+@dataclass(frozen=True)
+class StoredInput:
+    """A photo that is stored, with what its header and its bytes told. Sizes in pixels, before EXIF rotation."""
+
+    key: str
+    sha256: str
+    bytes: int
+    format: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """What a caller asks for; `source` is a stored photo or a URL."""
+
+    id: UUID
+    api_key_id: UUID
+    source: StoredInput | str
+    params: JobParams
+    filename: str | None = None
+    webhook_url: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StoredMatte:
+    """A matte that an earlier job left: its place and what the quality check said of it."""
+
+    id: UUID
+    key: str
+    verdict: Verdict
+    reasons: list[str]
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ClaimedJob:
+    """A job in a worker's hands. `attempt` fences: only this attempt may finish it."""
+
+    id: UUID
+    api_key_id: UUID
+    attempt: int
+    params: JobParams
+    input_key: str
+    input_sha256: str
+    pixels: int
+    queue_ms: int
+    metrics: dict[str, Any]
+    matte: StoredMatte | None
+
+    @property
+    def megapixels(self) -> float:
+        """Size of the photo in megapixels."""
+        return self.pixels / 1e6
+
+
+@dataclass(frozen=True)
+class StoredOutput:
+    """A file made for a job."""
+
+    name: str
+    key: str
+    format: str
+    sha256: str
+    width: int
+    height: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class NewMatte:
+    """A matte just made and stored, to be kept for further jobs of the same photo."""
+
+    id: UUID
+    key: str
+    sha256: str
+    width: int
+    height: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a worker made of a job. `matte` is None when a stored one was used."""
+
+    outputs: list[StoredOutput]
+    verdict: Verdict
+    reasons: list[str]
+    facts: dict[str, Any]
+    model_version: str
+    runtime: str
+    metrics: dict[str, Any]
+    matte: NewMatte | None

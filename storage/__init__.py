@@ -1,0 +1,1 @@
+"""Originals, mattes and results behind one contract."""

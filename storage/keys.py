@@ -1,0 +1,18 @@
+"""Every storage key is made here."""
+
+from uuid import UUID
+
+
+def input_key(job_id: UUID) -> str:
+    """The photo of a job."""
+    return f"jobs/{job_id.hex}/input"
+
+
+def output_key(job_id: UUID, attempt: int, name: str, extension: str) -> str:
+    """An output; the attempt keeps a late worker's file apart from the one that counts."""
+    return f"jobs/{job_id.hex}/{attempt}/{name}.{extension}"
+
+
+def matte_key(matte_id: UUID) -> str:
+    """A stored matte."""
+    return f"mattes/{matte_id.hex}.png"

@@ -1,0 +1,98 @@
+"""Files in a folder. For one machine; several machines need a store that all of them reach."""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from storage.port import ObjectNotFoundError, StorageUnavailableError, StoredObject
+
+_KEY = re.compile(r"[a-z0-9][a-z0-9_.-]*(/[a-z0-9][a-z0-9_.-]*)*")
+_TEMPORARY = "tmp-"
+
+
+class LocalStorage:
+    """`Storage` in `root`. A file appears under its name only when all its bytes are on the disk."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+        self._root.mkdir(parents=True, exist_ok=True)
+
+    def put(self, key: str, body: bytes | memoryview | BinaryIO) -> int:
+        """Write beside, sync, rename. See `Storage.put`."""
+        path = self._path(key)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    if isinstance(body, bytes | memoryview):
+                        file.write(body)
+                    else:
+                        shutil.copyfileobj(body, file, 1 << 20)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    size = file.tell()
+                Path(temporary).replace(path)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise StorageUnavailableError(f"can't write {key}: {error.strerror}") from error
+        return size
+
+    def open(self, key: str) -> BinaryIO:
+        """See `Storage.open`."""
+        try:
+            return self._path(key).open("rb")
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise ObjectNotFoundError(key) from error
+        except OSError as error:
+            raise StorageUnavailableError(f"can't read {key}: {error.strerror}") from error
+
+    def delete(self, key: str) -> None:
+        """Remove the file and the folders that it leaves empty. See `Storage.delete`."""
+        path = self._path(key)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageUnavailableError(f"can't remove {key}: {error.strerror}") from error
+        for folder in path.parents:
+            if folder == self._root:
+                break
+            try:
+                folder.rmdir()
+            except OSError:
+                break  # not empty, or gone already: another file lives there or another thread was first
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """See `Storage.list`."""
+        for folder, _, names in os.walk(self._root / prefix):
+            for name in names:
+                path = Path(folder, name)
+                try:
+                    facts = path.stat()
+                except FileNotFoundError:
+                    continue
+                yield StoredObject(
+                    path.relative_to(self._root).as_posix(),
+                    facts.st_size,
+                    datetime.fromtimestamp(facts.st_mtime, UTC),
+                )
+
+    def check(self) -> None:
+        """See `Storage.check`."""
+        key = f"health/check-{os.getpid()}"
+        self.put(key, b"ok")
+        self.delete(key)
+
+    def _path(self, key: str) -> Path:
+        """The file behind a key; a key that could leave the folder is a programming error."""
+        if not _KEY.fullmatch(key) or ".." in key:
+            message = f"not a storage key: {key!r}"
+            raise ValueError(message)
+        return self._root / key

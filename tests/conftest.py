@@ -1,0 +1,83 @@
+"""Real servers for the tests that need them: one PostgreSQL and one Valkey a run, a database of its own per test."""
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from redis import Redis
+
+from cli.embedded import EmbeddedBroker, EmbeddedDatabase
+from config.settings import Settings
+from db.migrate import upgrade
+from db.session import Sessions, build_engine, build_sessions
+
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedDatabase]:
+    """The server, with a migrated database `template` to clone."""
+    # In /tmp: as root the server runs under a user of its own, which must reach the folder.
+    with tempfile.TemporaryDirectory(prefix="packshot-test-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        server = EmbeddedDatabase(Path(folder, "postgres"))
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE template")
+        upgrade(database_url(server, "template"))
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def empty_database(postgres: EmbeddedDatabase) -> Iterator[str]:
+    """URL of an empty database."""
+    yield from _database(postgres, "template1")
+
+
+@pytest.fixture
+def database(postgres: EmbeddedDatabase) -> Iterator[str]:
+    """URL of a migrated database that only this test sees: it may commit and race."""
+    yield from _database(postgres, "template")
+
+
+def _database(server: EmbeddedDatabase, template: str) -> Iterator[str]:
+    name = f"test_{next(_NUMBERS)}"
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        yield database_url(server, name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def database_url(server: EmbeddedDatabase, name: str) -> str:
+    return server.url.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture
+def sessions(database: str) -> Iterator[Sessions]:
+    engine = build_engine(database)
+    yield build_sessions(engine)
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[EmbeddedBroker]:
+    with tempfile.TemporaryDirectory(prefix="packshot-test-") as folder:
+        server = EmbeddedBroker(Path(folder))
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def broker(valkey: EmbeddedBroker) -> str:
+    """URL of an empty broker."""
+    with Redis.from_url(valkey.url) as client:
+        client.flushall()
+    return valkey.url
+
+
+@pytest.fixture
+def settings(database: str, broker: str, tmp_path: Path) -> Settings:
+    return Settings(database_url=database, broker_url=broker, data_dir=tmp_path, log_format="console")

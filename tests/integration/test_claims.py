@@ -1,0 +1,209 @@
+"""How workers take rows: by priority, fair between keys, never twice, guarded by attempt."""
+
+import threading
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select, text, update
+
+from db.models import Job, JobStatus, Output, Verdict, WebhookDelivery, WebhookEvent
+from db.session import Sessions
+from jobs import work
+from jobs.errors import JobError
+from jobs.values import ClaimedJob, NewMatte, Outcome, StoredOutput
+from jobs.ids import new_id
+from tests.factories import make_job, make_key
+
+TERMS = work.Terms(worker="gpu0@test", lease_s=60, resolve=lambda _: ("unet-fast@1", "torch"))
+
+
+def claim(sessions: Sessions, limit: int = 8, megapixels: float = 1e6, terms: work.Terms = TERMS) -> list[ClaimedJob]:
+    with sessions.begin() as session:
+        return work.claim(session, terms, limit=limit, megapixels=megapixels)
+
+
+def outcome(job: ClaimedJob, matte: NewMatte | None = None) -> Outcome:
+    stored = StoredOutput("cutout", f"jobs/{job.id.hex}/{job.attempt}/cutout.png", "png", "0" * 64, 10, 10, 100)
+    return Outcome([stored], Verdict.PASS, [], {}, "unet-fast@1", "torch", {"infer_ms": 5}, matte)
+
+
+def test_claim_leases_and_counts_the_attempt(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        job_id = make_job(session, make_key(session).id).id
+    [claimed] = claim(sessions)
+    assert (claimed.id, claimed.attempt) == (job_id, 1)
+    with sessions() as session:
+        job = session.get_one(Job, job_id)
+        assert job.status is JobStatus.PROCESSING
+        assert job.worker == "gpu0@test"
+        left = session.scalar(select(Job.leased_until - func.now()).where(Job.id == job_id))
+        assert timedelta(seconds=50) < left <= timedelta(seconds=60)
+    assert claim(sessions) == []
+
+
+def test_priority_goes_first_then_keys_take_turns(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        big, small = make_key(session, "big").id, make_key(session, "small").id
+        for _ in range(20):
+            make_job(session, big)
+        late = make_job(session, small).id
+        urgent = make_job(session, big).id
+        session.execute(update(Job).where(Job.id == urgent).values(priority=0))
+    first = claim(sessions, limit=3)
+    assert first[0].id == urgent
+    assert late in {job.id for job in first[1:]}
+
+
+def test_another_keys_photo_goes_ahead_of_all_that_is_not_in_flight(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        big, small = make_key(session, "big").id, make_key(session, "small").id
+        for _ in range(20):
+            make_job(session, big)
+    claim(sessions, limit=1)
+    with sessions.begin() as session:
+        late = make_job(session, small).id
+    [chosen] = claim(sessions, limit=1)
+    assert chosen.id == late
+
+
+def test_claim_is_bounded_in_megapixels_but_never_empty(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        key = make_key(session).id
+        for _ in range(5):
+            make_job(session, key)  # one megapixel each
+    assert len(claim(sessions, limit=8, megapixels=2.5)) == 2
+    assert len(claim(sessions, limit=8, megapixels=0.1)) == 1
+
+
+def test_racing_workers_never_share_a_row(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        keys = [make_key(session, f"key {n}").id for n in range(3)]
+        for n in range(90):
+            make_job(session, keys[n % 3])
+    taken: Counter[object] = Counter()
+    lock = threading.Lock()
+
+    def work_off() -> None:
+        empty = 0
+        while empty < 3:
+            jobs = claim(sessions, limit=4)
+            empty = 0 if jobs else empty + 1
+            with lock:
+                taken.update(job.id for job in jobs)
+
+    threads = [threading.Thread(target=work_off) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == 90
+    assert set(taken.values()) == {1}
+
+
+def test_complete_writes_outputs_and_event_in_one_commit(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        make_job(session, make_key(session).id, webhook_url="https://catalog.example/hook")
+    [job] = claim(sessions)
+    with sessions.begin() as session:
+        assert work.complete(session, job, outcome(job), base_url="")
+    with sessions() as session:
+        assert session.get_one(Job, job.id).status is JobStatus.SUCCEEDED
+        assert session.scalars(select(Output.name)).all() == ["cutout"]
+        assert session.scalars(select(WebhookEvent.type)).all() == ["job.succeeded"]
+        assert session.scalars(select(WebhookDelivery.url)).all() == ["https://catalog.example/hook"]
+
+
+def test_a_late_workers_finish_is_refused(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        make_job(session, make_key(session).id)
+    [late] = claim(sessions)
+    with sessions.begin() as session:
+        session.execute(update(Job).values(leased_until=func.now() - timedelta(seconds=1)))
+    with sessions.begin() as session:
+        assert work.return_lost(session, max_crashes=3, limit=10, base_url="") == 1
+    with sessions.begin() as session:
+        [second] = work.claim_suspect(session, TERMS)
+    assert second.attempt == 2
+    with sessions.begin() as session:
+        assert not work.complete(session, late, outcome(late), base_url="")
+        assert not work.fail(session, late, JobError("x", "y"), base_url="")
+        work.release(session, [(late.id, late.attempt)])
+    with sessions.begin() as session:
+        assert session.get_one(Job, late.id).status is JobStatus.PROCESSING
+        assert work.complete(session, second, outcome(second), base_url="")
+        assert session.scalars(select(WebhookEvent.type)).all() == ["job.succeeded"]
+
+
+def test_a_suspect_is_kept_from_healthy_work_and_fails_after_its_crashes(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        make_job(session, make_key(session).id)
+    crashes = 0
+    take = claim(sessions)
+    while take:
+        crashes += 1
+        with sessions.begin() as session:
+            session.execute(update(Job).values(leased_until=func.now()).where(Job.status == "processing"))
+        with sessions.begin() as session:
+            work.return_lost(session, max_crashes=3, limit=10, base_url="")
+        assert claim(sessions) == []  # never among healthy work again
+        with sessions.begin() as session:
+            take = work.claim_suspect(session, TERMS)
+    assert crashes == 4
+    with sessions() as session:
+        job = session.scalars(select(Job)).one()
+        assert (job.status, job.error_code) == (JobStatus.FAILED, "worker_crashed")
+        assert session.scalars(select(WebhookEvent.type)).all() == ["job.failed"]
+
+
+def test_a_passing_fault_is_retried_later_and_then_fails(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        make_job(session, make_key(session).id)
+    fault = JobError("storage_unavailable", "full", retryable=True)
+    for tries in range(3):
+        [job] = claim(sessions)
+        with sessions.begin() as session:
+            assert work.retry_or_fail(session, job, fault, max_retries=2, backoff_s=60, base_url="")
+        assert claim(sessions) == []  # not due yet
+        with sessions.begin() as session:
+            session.execute(update(Job).where(Job.status == "queued").values(due_at=func.now()))
+            assert session.scalars(select(Job.retries)).one() == tries + 1
+    with sessions() as session:
+        assert session.scalars(select(Job.status)).one() is JobStatus.FAILED
+
+
+def test_a_matte_is_found_again_by_the_same_key_only(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        mine, other = make_key(session, "mine").id, make_key(session, "other").id
+        sha = make_job(session, mine).input_sha256
+    [job] = claim(sessions)
+    with sessions.begin() as session:
+        kept = NewMatte(new_id(), "mattes/1.png", "0" * 64, 10, 10, 100)
+        work.complete(session, job, outcome(job, kept), base_url="")
+        make_job(session, mine)
+        make_job(session, other)
+        session.execute(update(Job).values(input_sha256=sha))
+    again = {j.api_key_id: j.matte for j in claim(sessions)}
+    assert again[mine] is not None
+    assert again[mine].id == kept.id
+    assert again[other] is None
+
+
+@pytest.mark.parametrize("rows", [1000])
+def test_the_claim_walks_its_index(sessions: Sessions, rows: int) -> None:
+    with sessions.begin() as session:
+        key = make_key(session).id
+        make_job(session, key)
+        columns = "api_key_id, status, due_at, input_width, input_height, params"
+        session.execute(text(
+            f"INSERT INTO jobs (id, {columns}) SELECT gen_random_uuid(), {columns} FROM jobs, generate_series(1, {rows})"
+        ))
+    with sessions.begin() as session:
+        session.execute(text("ANALYZE jobs"))
+        from db.claims import _CLAIM
+
+        plan = "\n".join(
+            session.scalars(text("EXPLAIN " + str(_CLAIM)), {"limit": 8, "window": 32}).all()
+        )
+    assert plan.count("ix_jobs_claim") >= 2
+    assert "Seq Scan on jobs" not in plan

@@ -1,0 +1,1 @@
+"""Data sets, synthesis, losses, training and evaluation of the networks."""
