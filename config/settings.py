@@ -28,7 +28,8 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(default=Path(".packshot"), description="Folder of the embedded servers and local files.")
     files_dir: Path | None = Field(
-        default=None, description="Folder of originals, mattes and results; `files` in the data folder by default."
+        default=None,
+        description="Folder of originals, mattes and results; `files` in the data folder by default.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
     log_format: Literal["json", "console"] = Field(default="json", description="One JSON object a line, or for eyes.")
@@ -37,7 +38,8 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address that the API listens on.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port that the API listens on.")
     public_url: str | None = Field(
-        default=None, description="Base of the URLs in replies and webhooks; the request's own base by default."
+        default=None,
+        description="Base of the URLs in replies and webhooks; the request's own base by default.",
     )
 
     # What a photo may be

@@ -6,10 +6,11 @@ to the next, LATERAL takes the oldest few of each, and only those few are ranked
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Row, Select, bindparam, func, select, text, update
+from sqlalchemy import bindparam, func, select, text, update
 from sqlalchemy.orm import Session
 
 from db.models import ApiKey, Job, JobStatus
@@ -51,24 +52,32 @@ ORDER BY ranked.place LIMIT :limit FOR UPDATE OF jobs SKIP LOCKED
 # Racing workers skip each other's rows, so look a few claims further than the limit.
 _WINDOW_FACTOR = 4
 
-Candidate = Row[tuple[UUID, UUID, int]]
+
+@dataclass(frozen=True)
+class Candidate:
+    """A locked row that may be claimed."""
+
+    id: UUID
+    api_key_id: UUID
+    pixels: int
 
 
-def lock_due(session: Session, *, limit: int) -> Sequence[Candidate]:
-    """Lock up to `limit` due healthy jobs, best first: rows (id, api_key_id, pixels). They stay locked until commit."""
-    return session.execute(_CLAIM, {"limit": limit, "window": limit * _WINDOW_FACTOR}).all()
+def lock_due(session: Session, *, limit: int) -> list[Candidate]:
+    """Lock up to `limit` due healthy jobs, best first. They stay locked until commit."""
+    rows = session.execute(_CLAIM, {"limit": limit, "window": limit * _WINDOW_FACTOR})
+    return [Candidate(*row) for row in rows]
 
 
-def lock_suspect(session: Session) -> Sequence[Candidate]:
+def lock_suspect(session: Session) -> list[Candidate]:
     """Lock the oldest due job that was in a crashed worker's hands, or none."""
-    query: Select[tuple[UUID, UUID, int]] = (
-        select(Job.id, Job.api_key_id, (Job.input_width * Job.input_height).label("pixels"))
+    query = (
+        select(Job.id, Job.api_key_id, Job.input_width * Job.input_height)
         .where(Job.status == JobStatus.QUEUED, Job.crashes > 0, Job.due_at <= func.now())
         .order_by(Job.due_at, Job.id)
         .limit(1)
         .with_for_update(skip_locked=True)
     )
-    return session.execute(query).all()
+    return [Candidate(job_id, key_id, pixels or 0) for job_id, key_id, pixels in session.execute(query)]
 
 
 def lease(session: Session, ids: Sequence[UUID], *, worker: str, lease_s: float) -> Sequence[Job]:

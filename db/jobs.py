@@ -14,7 +14,13 @@ from db.models import Fetch, Job, JobStatus, Matte, Output
 
 
 def move(
-    session: Session, job_id: UUID, *, to: JobStatus, from_: Collection[JobStatus], attempt: int | None, **values: Any
+    session: Session,
+    job_id: UUID,
+    *,
+    to: JobStatus,
+    from_: Collection[JobStatus],
+    attempt: int | None,
+    **values: Any,
 ) -> Job | None:
     """Change a job's status if it stands in one of `from_`, and, where `attempt` is given, still under that attempt.
 
@@ -25,9 +31,7 @@ def move(
         query = query.where(Job.attempt == attempt)
     values = {"status": to, "leased_until": None, **values}
     return session.scalar(
-        query.values(**values)
-        .returning(Job)
-        .execution_options(synchronize_session=False, populate_existing=True),
+        query.values(**values).returning(Job).execution_options(synchronize_session=False, populate_existing=True),
     )
 
 
@@ -84,7 +88,13 @@ def add_outputs(session: Session, outputs: Sequence[Output]) -> None:
 
 
 def find_matte(
-    session: Session, *, api_key_id: UUID, input_sha256: str, existing_alpha: str, model_version: str, runtime: str
+    session: Session,
+    *,
+    api_key_id: UUID,
+    input_sha256: str,
+    existing_alpha: str,
+    model_version: str,
+    runtime: str,
 ) -> Matte | None:
     """The stored matte of this photo for this key; it can't be purged until the transaction ends."""
     return session.scalar(
@@ -103,10 +113,10 @@ def find_matte(
 def keep_matte(session: Session, matte: dict[str, Any]) -> UUID:
     """Store a matte's row, or find the one that another job of the same photo stored first; returns its id."""
     query = insert(Matte).values(**matte)
-    kept = session.scalar(
-        query.on_conflict_do_update(
-            constraint="uq_mattes_source", set_={"created_at": Matte.created_at}
-        ).returning(Matte.id)
+    kept: UUID | None = session.scalar(
+        query.on_conflict_do_update(constraint="uq_mattes_source", set_={"created_at": Matte.created_at}).returning(
+            Matte.id
+        )
     )
     if kept is None:
         message = "an upsert returned no row"

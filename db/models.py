@@ -63,7 +63,11 @@ class DeliveryStatus(StrEnum):
 def _enum(kind: type[StrEnum], name: str) -> Enum:
     """Text with a CHECK: a new value is one small migration, where a native enum needs more."""
     return Enum(
-        kind, name=name, native_enum=False, create_constraint=True, values_callable=lambda e: [v.value for v in e]
+        kind,
+        name=name,
+        native_enum=False,
+        create_constraint=True,
+        values_callable=lambda e: [v.value for v in e],
     )
 
 
@@ -102,7 +106,12 @@ class Matte(Base):
     __tablename__ = "mattes"
     __table_args__ = (
         UniqueConstraint(
-            "api_key_id", "input_sha256", "existing_alpha", "model_version", "runtime", name="uq_mattes_source"
+            "api_key_id",
+            "input_sha256",
+            "existing_alpha",
+            "model_version",
+            "runtime",
+            name="uq_mattes_source",
         ),
     )
 
@@ -146,7 +155,11 @@ class Job(Base):
         Index("ix_jobs_suspect", "due_at", "id", postgresql_where=text("status = 'queued' AND crashes > 0")),
         Index("ix_jobs_lease", "leased_until", postgresql_where=text("status = 'processing'")),
         Index("ix_jobs_list", "api_key_id", "id", postgresql_where=text("deleted_at IS NULL")),
-        Index("ix_jobs_matte", "matte_id", postgresql_where=text("matte_id IS NOT NULL AND files_purged_at IS NULL")),
+        Index(
+            "ix_jobs_matte",
+            "matte_id",
+            postgresql_where=text("matte_id IS NOT NULL AND files_purged_at IS NULL"),
+        ),
         Index(
             "ix_jobs_retention",
             "completed_at",

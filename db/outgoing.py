@@ -88,8 +88,6 @@ def waiting(session: Session) -> tuple[bool, bool]:
     """(jobs are due for a gpu worker, fetches or deliveries are due for an io worker)."""
     jobs = exists().where(Job.status == JobStatus.QUEUED, Job.due_at <= func.now())
     fetches = exists().where(Fetch.due_at <= func.now())
-    deliveries = exists().where(
-        WebhookDelivery.status == DeliveryStatus.PENDING, WebhookDelivery.due_at <= func.now()
-    )
+    deliveries = exists().where(WebhookDelivery.status == DeliveryStatus.PENDING, WebhookDelivery.due_at <= func.now())
     gpu, io = session.execute(select(jobs, fetches | deliveries)).one()
     return bool(gpu), bool(io)

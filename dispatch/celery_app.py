@@ -1,7 +1,6 @@
 """The Celery application object; task bodies are added by the worker."""
 
 from celery import Celery
-from kombu import Queue
 
 from config.settings import Settings
 from dispatch.names import SWEEP_QUEUE, Bell
@@ -34,7 +33,7 @@ def build_celery(settings: Settings) -> Celery:
         task_ignore_result=True,
         task_acks_late=False,
         task_create_missing_queues=False,
-        task_queues=[*(Queue(bell.value) for bell in Bell), Queue(SWEEP_QUEUE)],
+        task_queues={name: {} for name in (*(bell.value for bell in Bell), SWEEP_QUEUE)},
         task_default_queue=Bell.IO.value,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,

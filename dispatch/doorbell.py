@@ -28,9 +28,7 @@ class Doorbell:
 
     def __init__(self, settings: Settings, celery: Celery) -> None:
         self._celery = celery
-        self._redis: Redis = Redis.from_url(
-            settings.require_broker_url(), socket_connect_timeout=1, socket_timeout=2
-        )
+        self._redis: Redis = Redis.from_url(settings.require_broker_url(), socket_connect_timeout=1, socket_timeout=2)
         self._silent_until = 0.0
 
     def ring(self, bell: Bell, *, again: bool = False) -> bool:

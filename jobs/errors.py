@@ -18,9 +18,7 @@ class FieldError:
 class JobError(Exception):
     """An expected failure with a stable code."""
 
-    def __init__(
-        self, code: str, detail: str, *, retryable: bool = False, errors: tuple[FieldError, ...] = ()
-    ) -> None:
+    def __init__(self, code: str, detail: str, *, retryable: bool = False, errors: tuple[FieldError, ...] = ()) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail

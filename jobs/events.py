@@ -21,9 +21,7 @@ def record(session: Session, job: Job, *, base_url: str) -> None:
     if job.webhook_url:
         # The event first: no relationship tells the unit of work which of two new rows to write first.
         session.flush()
-        session.add(
-            WebhookDelivery(id=new_id(), event_id=event.id, api_key_id=job.api_key_id, url=job.webhook_url)
-        )
+        session.add(WebhookDelivery(id=new_id(), event_id=event.id, api_key_id=job.api_key_id, url=job.webhook_url))
     session.flush()
 
 

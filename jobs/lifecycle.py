@@ -1,10 +1,10 @@
 """The states of a job and the ways between them. Pure: the effects are in `db.jobs` and `jobs.service`.
 
-    queued -> processing -> succeeded
-      |  ^        |------> failed
-      |  |________|        (released, lease expired, passing fault)
-      |-----------|------> canceled, expired
-      |------------------> failed   (its photo can't be fetched)
+queued -> processing -> succeeded
+  |  ^        |------> failed
+  |  |________|        (released, lease expired, passing fault)
+  |-----------|------> canceled, expired
+  |------------------> failed   (its photo can't be fetched)
 """
 
 import random

@@ -71,6 +71,10 @@ def _background(given: str | None, output_format: str, errors: list[FieldError])
         errors.append(FieldError("/background", "invalid_bg_color", "A jpg can't be transparent; name a colour."))
     elif background != TRANSPARENT and not _HEX.fullmatch(background):
         errors.append(
-            FieldError("/background", "invalid_bg_color", "background is transparent, white or a colour like #f5f5f5.")
+            FieldError(
+                "/background",
+                "invalid_bg_color",
+                "background is transparent, white or a colour like #f5f5f5.",
+            )
         )
     return background

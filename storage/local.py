@@ -26,8 +26,7 @@ class LocalStorage:
         """Write beside, sync, rename. See `Storage.put`."""
         path = self._path(key)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
+            handle, temporary = _temporary_beside(path)
             try:
                 with os.fdopen(handle, "wb") as file:
                     if isinstance(body, bytes | memoryview):
@@ -96,3 +95,14 @@ class LocalStorage:
             message = f"not a storage key: {key!r}"
             raise ValueError(message)
         return self._root / key
+
+
+def _temporary_beside(path: Path) -> tuple[int, str]:
+    """Open a new file in the folder of `path`, which a delete beside us may be removing at this moment."""
+    for _ in range(100):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
+        except FileNotFoundError:
+            continue
+    raise FileNotFoundError(2, "the folder keeps vanishing", str(path.parent))

@@ -7,12 +7,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select, text, update
 
+from db.claims import _CLAIM
 from db.models import Job, JobStatus, Output, Verdict, WebhookDelivery, WebhookEvent
 from db.session import Sessions
 from jobs import work
 from jobs.errors import JobError
-from jobs.values import ClaimedJob, NewMatte, Outcome, StoredOutput
 from jobs.ids import new_id
+from jobs.values import ClaimedJob, NewMatte, Outcome, StoredOutput
 from tests.factories import make_job, make_key
 
 TERMS = work.Terms(worker="gpu0@test", lease_s=60, resolve=lambda _: ("unet-fast@1", "torch"))
@@ -195,15 +196,14 @@ def test_the_claim_walks_its_index(sessions: Sessions, rows: int) -> None:
         key = make_key(session).id
         make_job(session, key)
         columns = "api_key_id, status, due_at, input_width, input_height, params"
-        session.execute(text(
-            f"INSERT INTO jobs (id, {columns}) SELECT gen_random_uuid(), {columns} FROM jobs, generate_series(1, {rows})"
-        ))
+        session.execute(
+            text(
+                f"INSERT INTO jobs (id, {columns}) "
+                f"SELECT gen_random_uuid(), {columns} FROM jobs, generate_series(1, {rows})"
+            )
+        )
     with sessions.begin() as session:
         session.execute(text("ANALYZE jobs"))
-        from db.claims import _CLAIM
-
-        plan = "\n".join(
-            session.scalars(text("EXPLAIN " + str(_CLAIM)), {"limit": 8, "window": 32}).all()
-        )
+        plan = "\n".join(session.scalars(text("EXPLAIN " + str(_CLAIM)), {"limit": 8, "window": 32}).all())
     assert plan.count("ix_jobs_claim") >= 2
     assert "Seq Scan on jobs" not in plan
