@@ -1,5 +1,6 @@
 """Queries on jobs, their outputs and their mattes. Nothing is decided here, and nothing committed."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +12,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, selectinload
 
 from db.models import Fetch, Job, JobStatus, Matte, Output
+
+_ROW_ID = re.compile(r"(?<=/)[0-9a-f]{32}(?=[/.])")
 
 
 def move(
@@ -180,11 +183,12 @@ def delete_rows(session: Session, *, older_than: datetime, limit: int) -> int:
 
 
 def named_keys(session: Session, keys: Sequence[str]) -> set[str]:
-    """Those of the storage keys that a row names."""
+    """Those of the storage keys that a row names. Every key carries its row's id, so no index on keys is needed."""
+    ids = {UUID(hex=digits) for key in keys for digits in _ROW_ID.findall(key)}
     named: set[str] = set()
-    for column in (Job.input_key, Output.key, Matte.key):
-        named.update(key for key in session.scalars(select(column).where(column.in_(keys))) if key)
-    return named
+    for column, row_id in ((Job.input_key, Job.id), (Output.key, Output.job_id), (Matte.key, Matte.id)):
+        named.update(key for key in session.scalars(select(column).where(row_id.in_(ids))) if key)
+    return named.intersection(keys)
 
 
 def queue_depths(session: Session) -> Sequence[tuple[str, int, float]]:

@@ -155,16 +155,13 @@ class Job(Base):
         Index("ix_jobs_suspect", "due_at", "id", postgresql_where=text("status = 'queued' AND crashes > 0")),
         Index("ix_jobs_lease", "leased_until", postgresql_where=text("status = 'processing'")),
         Index("ix_jobs_list", "api_key_id", "id", postgresql_where=text("deleted_at IS NULL")),
+        Index("ix_jobs_matte", "matte_id", postgresql_where=text("matte_id IS NOT NULL")),
         Index(
-            "ix_jobs_matte",
-            "matte_id",
-            postgresql_where=text("matte_id IS NOT NULL AND files_purged_at IS NULL"),
-        ),
-        Index(
-            "ix_jobs_retention",
+            "ix_jobs_purge",
             "completed_at",
             postgresql_where=text("completed_at IS NOT NULL AND files_purged_at IS NULL"),
         ),
+        Index("ix_jobs_forget", "completed_at", postgresql_where=text("files_purged_at IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -86,8 +86,10 @@ def settle_delivery(session: Session, delivery_id: UUID, *, attempt: int, **valu
 
 def waiting(session: Session) -> tuple[bool, bool]:
     """(jobs are due for a gpu worker, fetches or deliveries are due for an io worker)."""
-    jobs = exists().where(Job.status == JobStatus.QUEUED, Job.due_at <= func.now())
+    due = (Job.status == JobStatus.QUEUED, Job.due_at.is_not(None), Job.due_at <= func.now())
+    # Two questions, one for each partial index.
+    healthy, suspect = exists().where(*due, Job.crashes == 0), exists().where(*due, Job.crashes > 0)
     fetches = exists().where(Fetch.due_at <= func.now())
     deliveries = exists().where(WebhookDelivery.status == DeliveryStatus.PENDING, WebhookDelivery.due_at <= func.now())
-    gpu, io = session.execute(select(jobs, fetches | deliveries)).one()
+    gpu, io = session.execute(select(healthy | suspect, fetches | deliveries)).one()
     return bool(gpu), bool(io)

@@ -1,4 +1,4 @@
-"""first tables"""
+"""The first tables."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -63,12 +63,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["api_key_id"], ["api_keys.id"], name=op.f("fk_mattes_api_key_id_api_keys")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_mattes")),
         sa.UniqueConstraint(
-            "api_key_id",
-            "input_sha256",
-            "existing_alpha",
-            "model_version",
-            "runtime",
-            name="uq_mattes_source",
+            "api_key_id", "input_sha256", "existing_alpha", "model_version", "runtime", name="uq_mattes_source"
         ),
     )
     op.create_table(
@@ -146,28 +141,23 @@ def upgrade() -> None:
         postgresql_where=sa.text("status = 'queued' AND due_at IS NOT NULL AND crashes = 0"),
     )
     op.create_index(
-        "ix_jobs_lease",
+        "ix_jobs_forget",
         "jobs",
-        ["leased_until"],
+        ["completed_at"],
         unique=False,
-        postgresql_where=sa.text("status = 'processing'"),
+        postgresql_where=sa.text("files_purged_at IS NOT NULL"),
     )
     op.create_index(
-        "ix_jobs_list",
-        "jobs",
-        ["api_key_id", "id"],
-        unique=False,
-        postgresql_where=sa.text("deleted_at IS NULL"),
+        "ix_jobs_lease", "jobs", ["leased_until"], unique=False, postgresql_where=sa.text("status = 'processing'")
     )
     op.create_index(
-        "ix_jobs_matte",
-        "jobs",
-        ["matte_id"],
-        unique=False,
-        postgresql_where=sa.text("matte_id IS NOT NULL AND files_purged_at IS NULL"),
+        "ix_jobs_list", "jobs", ["api_key_id", "id"], unique=False, postgresql_where=sa.text("deleted_at IS NULL")
     )
     op.create_index(
-        "ix_jobs_retention",
+        "ix_jobs_matte", "jobs", ["matte_id"], unique=False, postgresql_where=sa.text("matte_id IS NOT NULL")
+    )
+    op.create_index(
+        "ix_jobs_purge",
         "jobs",
         ["completed_at"],
         unique=False,
@@ -230,13 +220,7 @@ def upgrade() -> None:
         sa.Column(
             "status",
             sa.Enum(
-                "pending",
-                "delivered",
-                "exhausted",
-                "gone",
-                name="status",
-                native_enum=False,
-                create_constraint=True,
+                "pending", "delivered", "exhausted", "gone", name="status", native_enum=False, create_constraint=True
             ),
             server_default="pending",
             nullable=False,
@@ -291,9 +275,7 @@ def downgrade() -> None:
     op.drop_table("webhook_attempts")
     op.drop_index("ix_webhook_deliveries_event", table_name="webhook_deliveries")
     op.drop_index(
-        "ix_webhook_deliveries_due",
-        table_name="webhook_deliveries",
-        postgresql_where=sa.text("status = 'pending'"),
+        "ix_webhook_deliveries_due", table_name="webhook_deliveries", postgresql_where=sa.text("status = 'pending'")
     )
     op.drop_table("webhook_deliveries")
     op.drop_table("webhook_events")
@@ -302,17 +284,14 @@ def downgrade() -> None:
     op.drop_table("fetches")
     op.drop_index("ix_jobs_suspect", table_name="jobs", postgresql_where=sa.text("status = 'queued' AND crashes > 0"))
     op.drop_index(
-        "ix_jobs_retention",
+        "ix_jobs_purge",
         table_name="jobs",
         postgresql_where=sa.text("completed_at IS NOT NULL AND files_purged_at IS NULL"),
     )
-    op.drop_index(
-        "ix_jobs_matte",
-        table_name="jobs",
-        postgresql_where=sa.text("matte_id IS NOT NULL AND files_purged_at IS NULL"),
-    )
+    op.drop_index("ix_jobs_matte", table_name="jobs", postgresql_where=sa.text("matte_id IS NOT NULL"))
     op.drop_index("ix_jobs_list", table_name="jobs", postgresql_where=sa.text("deleted_at IS NULL"))
     op.drop_index("ix_jobs_lease", table_name="jobs", postgresql_where=sa.text("status = 'processing'"))
+    op.drop_index("ix_jobs_forget", table_name="jobs", postgresql_where=sa.text("files_purged_at IS NOT NULL"))
     op.drop_index(
         "ix_jobs_claim",
         table_name="jobs",
