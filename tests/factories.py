@@ -26,7 +26,12 @@ def make_job(
     """A queued job; its photo is a name only unless `source` says otherwise."""
     job_id = new_id()
     stored = StoredInput(
-        key=f"jobs/{job_id.hex}/input", sha256=job_id.hex * 2, bytes=1000, format="jpg", width=1000, height=1000
+        key=f"jobs/{job_id.hex}/input",
+        sha256=job_id.hex * 2,
+        bytes=1000,
+        format="jpg",
+        width=1000,
+        height=1000,
     )
     new = NewJob(
         id=job_id,
