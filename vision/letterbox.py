@@ -46,12 +46,16 @@ class Letterbox:
         canvas[top : top + height, left : left + width] = resize(image, self.scaled_hw)
         return canvas
 
-    def invert(self, canvas_map: Logits) -> Logits:
-        """(h, w) float32 of `canvas_hw` -> (H, W) float32 of `original_hw`: padding cut off, then resized."""
+    def crop(self, canvas_map: Logits) -> Logits:
+        """(h, w) float32 of `canvas_hw` -> the photo's part of it, (h, w) float32 of `scaled_hw`; a view."""
         if canvas_map.shape != self.canvas_hw:
             raise ValueError(f"map is {canvas_map.shape}, this letterbox has a canvas of {self.canvas_hw}")
         (top, left), (height, width) = self.pad_tl, self.scaled_hw
-        return resize(canvas_map[top : top + height, left : left + width], self.original_hw)
+        return canvas_map[top : top + height, left : left + width]
+
+    def invert(self, canvas_map: Logits) -> Logits:
+        """(h, w) float32 of `canvas_hw` -> (H, W) float32 of `original_hw`: padding cut off, then resized."""
+        return resize(self.crop(canvas_map), self.original_hw)
 
 
 def resize(array: _Pixels, hw: Hw) -> _Pixels:
