@@ -72,6 +72,9 @@ class Settings(BaseSettings):
         default=(),
         description="Private networks that may be called, comma-separated: 10.0.0.0/8, 127.0.0.1/32:9000.",
     )
+    egress_ports: Annotated[tuple[int, ...], NoDecode] = Field(
+        default=(80, 443), description="Ports that may be called; a port in an allowed network is open besides."
+    )
     fetch_timeout_s: float = Field(default=30.0, gt=0, description="Whole time of one download.")
     fetch_redirects: int = Field(default=5, ge=0, description="Redirects followed, each one checked.")
     fetch_max_tries: int = Field(default=4, gt=0, description="Tries of one download before the job fails.")
@@ -88,7 +91,7 @@ class Settings(BaseSettings):
         default=timedelta(hours=1), description="A file that no row names is removed when it is older."
     )
 
-    @field_validator("egress_allow", mode="before")
+    @field_validator("egress_allow", "egress_ports", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         """Environment variables carry lists as comma-separated text."""
