@@ -1,0 +1,111 @@
+"""`packshot keys`: API keys, and the key file of the embedded stack."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from cli.output import console, fail
+from config.settings import Settings
+from db import keys as rows
+from db.session import Sessions, build_engine, build_sessions
+from jobs import keys
+
+KEY_FILE = "key.json"
+
+app = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Who will use the key.")],
+    expires_in_days: Annotated[int | None, typer.Option(min=1, help="Days until the key ends.")] = None,
+) -> None:
+    """Create a key. It and its webhook secret are shown once."""
+    expires_at = None if expires_in_days is None else datetime.now(UTC) + timedelta(days=expires_in_days)
+    with _sessions(Settings()) as sessions, sessions.begin() as session:
+        issued = keys.create(session, name, expires_at=expires_at)
+    console.print(f"key             {issued.token}", markup=False)
+    console.print(f"webhook secret  {issued.webhook_secret}", markup=False)
+    console.print("Keep both: they can't be shown again.")
+
+
+@app.command("list")
+def list_() -> None:
+    """List keys: their public part, never the key."""
+    table = Table("key", "name", "created", "last used", "state")
+    now = datetime.now(UTC)
+    with _sessions(Settings()) as sessions, sessions.begin() as session:
+        for key in rows.all_keys(session):
+            is_over = key.expires_at is not None and key.expires_at <= now
+            state = "revoked" if key.revoked_at else "expired" if is_over else "live"
+            table.add_row(f"pk_live_{key.short}_…", key.name, _date(key.created_at), _date(key.last_used_at), state)
+    console.print(table)
+
+
+@app.command()
+def revoke(
+    key: Annotated[str, typer.Argument(help="The key, or its public part as `list` shows it.")],
+) -> None:
+    """End a key, at once."""
+    short = key.removeprefix("pk_live_").split("_")[0]
+    with _sessions(Settings()) as sessions, sessions.begin() as session:
+        found = rows.revoke(session, short)
+    if not found:
+        raise fail("There is no live key with this public part; see `packshot keys list`.")
+    console.print(f"Revoked pk_live_{short}_….", markup=False)
+
+
+@contextmanager
+def _sessions(settings: Settings) -> Iterator[Sessions]:
+    """Sessions on the configured database, or on the embedded one, started for the moment where it is not running."""
+    if settings.database_url is not None:
+        engine = build_engine(settings.require_database_url())
+        yield build_sessions(engine)
+        engine.dispose()
+        return
+    folder = settings.data_dir / "postgres"
+    if not folder.exists():
+        raise fail(f"PACKSHOT_DATABASE_URL is not set, and there is no stack in {settings.data_dir}.")
+    from cli.embedded import EmbeddedDatabase
+
+    server = EmbeddedDatabase(folder)
+    engine = build_engine(server.url)
+    try:
+        yield build_sessions(engine)
+    finally:
+        engine.dispose()
+        server.stop()
+
+
+def _date(at: datetime | None) -> str:
+    return "" if at is None else f"{at:%Y-%m-%d %H:%M}"
+
+
+def first_key(sessions: Sessions, folder: Path) -> keys.IssuedKey | None:
+    """The key that `packshot up` prints, made at its first start and kept in the data folder for its owner alone.
+
+    Who can read that file can read the database beside it, so the file gives nothing away; the database itself still
+    holds a hash only. None where the database has keys of its own already: then their owner hands them out.
+    """
+    file = folder / KEY_FILE
+    with sessions.begin() as session:
+        if file.exists():
+            stored = json.loads(file.read_text(encoding="utf-8"))
+            key_id = keys.authenticate(session, stored["key"])
+            if key_id is not None:
+                short = stored["key"].split("_")[2]
+                return keys.IssuedKey(key_id, short, stored["key"], stored["webhook_secret"])
+        elif rows.all_keys(session):
+            return None
+        issued = keys.create(session, "packshot up")
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
+    text = json.dumps({"key": issued.token, "webhook_secret": issued.webhook_secret}, indent=2)
+    file.write_text(text + "\n", encoding="utf-8")
+    return issued

@@ -1,0 +1,31 @@
+"""The `packshot` command.
+
+A command loads what it needs when it runs: torch takes seconds, and the API process must come without it.
+"""
+
+from typing import Annotated
+
+import typer
+
+from cli import keys, services
+from cli.processes import stop_with_parent
+
+app = typer.Typer(
+    name="packshot",
+    help="Product photos in, packshots out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+app.add_typer(keys.app, name="keys")
+app.command()(services.api)
+app.command()(services.worker)
+app.command()(services.migrate)
+
+
+@app.callback()
+def _main(
+    *, with_parent: Annotated[bool, typer.Option(hidden=True, help="Stop when the parent process is gone.")] = False
+) -> None:
+    if with_parent:
+        stop_with_parent()

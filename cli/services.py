@@ -1,0 +1,56 @@
+"""`packshot api`, `packshot worker`, `packshot migrate`: the processes of a deployment, one each."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from cli.output import console, fail
+from config.logging import configure_logging
+from config.settings import Settings
+from db.migrate import upgrade
+
+
+class WorkerKind(StrEnum):
+    """What a worker does."""
+
+    GPU = "gpu"
+    IO = "io"
+    SWEEPER = "sweeper"
+
+
+def api() -> None:
+    """Serve the HTTP API."""
+    import uvicorn
+    from api.app import create_app
+
+    settings = Settings()
+    configure_logging(settings)
+    # Logging is ours; the access log is written by the application, with the job's id in it.
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+def worker(kind: Annotated[WorkerKind, typer.Argument(help="What the worker does.")]) -> None:
+    """Run a worker: gpu makes cutouts, io fetches and delivers, sweeper finds what got lost."""
+    from worker.app import run
+
+    settings = Settings()
+    configure_logging(settings)
+    raise typer.Exit(run(kind.value, settings))
+
+
+def migrate() -> None:
+    """Bring the database to the newest schema."""
+    settings = Settings()
+    if settings.database_url is None:
+        raise fail("PACKSHOT_DATABASE_URL is not set; `packshot up` migrates its own database by itself.")
+    upgrade(settings.require_database_url())
+    console.print("The database is up to date.")
