@@ -126,7 +126,7 @@ class RunningStack:
 
     def submit(self, photo: bytes, *, filename: str = "photo.jpg", **options: str) -> str:
         """Upload a photo; returns the job's id."""
-        reply = self.client.post("/v1/jobs", files={"image": (filename, photo)}, data=options)
+        reply = self.client.post("/v1/jobs", files={"image_file": (filename, photo)}, data=options)
         assert reply.status_code == httpx.codes.ACCEPTED, reply.text
         return str(reply.json()["id"])
 
