@@ -1,1 +1,1 @@
-"""Data sets, synthesis, losses, training and evaluation of the networks."""
+"""Data sets, synthesis, augmentation, losses, training, evaluation and export of the networks."""

@@ -23,10 +23,11 @@ class WeightsError(Exception):
 class SegmentationNetwork(nn.Module):
     """U-Net that owns its normalisation, so that no caller can feed it wrongly."""
 
+    unet: smp.Unet
     mean: Tensor
     std: Tensor
 
-    def __init__(self, unet: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(self, unet: smp.Unet, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         self.unet = unet
         # Buffers outside the state dict: they come from the sidecar, one place only.
