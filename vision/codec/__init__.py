@@ -1,0 +1,1 @@
+"""Files to pixels and back. `header` needs Pillow alone; nothing here imports torch."""
