@@ -9,6 +9,7 @@ import typer
 
 from cli import keys, services
 from cli.processes import stop_with_parent
+from cli.up import up
 
 app = typer.Typer(
     name="packshot",
@@ -18,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(keys.app, name="keys")
+app.command()(up)
 app.command()(services.api)
 app.command()(services.worker)
 app.command()(services.migrate)

@@ -1,0 +1,65 @@
+# Everything needs Python 3.11 or newer and make, nothing else; `make help` lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test lint types bench migrate revision train-smoke format install pins settings clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Make .venv and install everything in pinned versions
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Packshot needs Python 3.11 or newer, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+	    --constraint constraints.txt --editable '.[worker,embedded,train,demo,dev]'
+	@touch $@
+
+demo: $(STAMP) ## Start everything, cut out real photos, write out/demo/, stop (PHOTOS=folder for your own)
+	$(BIN)/packshot demo $(PHOTOS)
+
+up: $(STAMP) ## Run the whole service until Ctrl-C; prints URL and key
+	$(BIN)/packshot up
+
+test: lint types $(STAMP) ## Every check and every test
+	$(BIN)/pytest --durations=15
+
+lint: $(STAMP) ## Style (ruff) and imports between rooms (import-linter)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-cache
+
+types: $(STAMP) ## Types (mypy, strict)
+	$(BIN)/mypy
+
+format: $(STAMP) ## Put the code into its one format
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: $(STAMP) ## Measure images a second through the whole service
+	$(BIN)/packshot bench
+
+migrate: $(STAMP) ## Bring the database of PACKSHOT_DATABASE_URL to the newest schema
+	$(BIN)/packshot migrate
+
+revision: $(STAMP) ## Write a migration from the models: make revision NAME="what changes"
+	$(BIN)/packshot revision "$(NAME)"
+
+train-smoke: $(STAMP) ## Train a tiny network on drawn pictures for a minute, to see that training works
+	$(BIN)/packshot train --smoke
+
+pins: ## Write constraints.txt from what is installed
+	$(BIN)/python -m tests.contracts.pins > constraints.new
+	mv constraints.new constraints.txt
+	@touch $(STAMP)
+
+settings: ## Write the table of docs/configuration.md from the settings
+	$(BIN)/python -m tests.contracts.settings_table
+
+clean: ## Remove .venv, caches and outputs (not the data folder)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache out build *.egg-info

@@ -1,0 +1,35 @@
+"""The packages that Packshot's extras pull in on this machine, pinned; `make pins` writes them to constraints.txt."""
+
+from importlib.metadata import requires, version
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+EXTRAS = frozenset({"worker", "embedded", "train", "demo", "dev"})
+
+
+def installed_pins() -> dict[str, str]:
+    """Name -> version of everything reached from Packshot's requirements with all extras, in alphabetical order."""
+    reached: dict[str, set[str]] = {}
+    waiting = [("packshot", EXTRAS)]
+    while waiting:
+        name, extras = waiting.pop()
+        known = reached.setdefault(name, set())
+        for text in requires(name) or []:
+            requirement = Requirement(text)
+            wanted = [
+                extra
+                for extra in ("", *extras)
+                if requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+            ]
+            child = canonicalize_name(requirement.name)
+            if wanted and (child not in reached or not requirement.extras <= reached[child]):
+                waiting.append((child, frozenset(requirement.extras)))
+        known |= extras
+    return {name: version(name) for name in sorted(reached.keys() - {"packshot"})}
+
+
+if __name__ == "__main__":
+    print("# Exact versions of everything, for pip's --constraint. Written by `make pins`.")  # noqa: T201
+    for name, pinned in installed_pins().items():
+        print(f"{name}=={pinned}")  # noqa: T201
