@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     lease_s: float = Field(default=60.0, gt=0, description="Lease of a claimed row; renewed while work goes on.")
     slice_s: float = Field(default=300.0, gt=0, description="Longest that one doorbell drains before ringing again.")
     heartbeat_s: float = Field(default=5.0, gt=0, description="Pause between two heartbeats of a worker.")
+    shutdown_s: float = Field(
+        default=20.0, gt=0, description="Time a worker takes after SIGTERM to finish what it began; it gives back the rest."
+    )
     stall_s: float = Field(default=300.0, gt=0, description="A worker with work but no progress for this long exits.")
     retry_backoff_s: float = Field(default=5.0, gt=0, description="First pause after a passing fault; it doubles.")
     max_retries: int = Field(default=5, ge=0, description="Passing faults that a job survives.")

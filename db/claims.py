@@ -80,6 +80,12 @@ def lock_suspect(session: Session) -> list[Candidate]:
     return [Candidate(job_id, key_id, pixels or 0) for job_id, key_id, pixels in session.execute(query)]
 
 
+def has_waited(session: Session, *, seconds: float) -> bool:
+    """Whether a job has been due for longer than `seconds` and nobody took it."""
+    query = select(Job.id).where(Job.status == JobStatus.QUEUED, Job.due_at < func.now() - timedelta(seconds=seconds))
+    return session.scalar(query.limit(1)) is not None
+
+
 def lease(session: Session, ids: Sequence[UUID], *, worker: str, lease_s: float) -> Sequence[Job]:
     """Give the locked jobs to `worker`: processing, attempt + 1, leased on the database's clock. Order is kept."""
     query = (

@@ -303,3 +303,6 @@ class WorkerHeartbeat(Base):
     progress_at: Mapped[datetime | None]
     model_version: Mapped[str | None]
     runtime: Mapped[str | None]
+    # Since the process started: `jobs`, and milliseconds of each stage, `commit_ms` with them, which no job's own
+    # metrics can hold.
+    totals: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))

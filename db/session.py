@@ -1,9 +1,14 @@
 """Engines and sessions. Only entry points commit: `with sessions.begin() as session: ...` is one transaction."""
 
 from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
 Sessions = sessionmaker[Session]
+
+DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
+"""What a statement raises while the server restarts, is cut off or overrun: the same again may work later."""
 
 
 def build_engine(database_url: str, *, pool_size: int = 5) -> Engine:

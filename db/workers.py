@@ -23,6 +23,11 @@ def leave(session: Session, name: str) -> None:
     session.execute(delete(WorkerHeartbeat).where(WorkerHeartbeat.name == name))
 
 
+def forget_silent(session: Session, *, since: timedelta) -> None:
+    """Remove heartbeats of workers that died long ago."""
+    session.execute(delete(WorkerHeartbeat).where(WorkerHeartbeat.beat_at < func.now() - since))
+
+
 def live(session: Session, *, within_s: float) -> Sequence[WorkerHeartbeat]:
     """Workers heard of within the last `within_s` seconds."""
     return session.scalars(

@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("progress_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("model_version", sa.Text(), nullable=True),
         sa.Column("runtime", sa.Text(), nullable=True),
+        sa.Column("totals", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_workers")),
     )
     op.create_table(

@@ -1,0 +1,55 @@
+"""From alpha and foreground to the file that a caller gets, checked after encoding: for the command and the workers."""
+
+from vision.arrays import Alpha, Mask, RgbImage
+from vision.codec.encode import OutputFormat, encode_jpeg, encode_png, encode_webp
+from vision.codec.verify import foreign_parts, verify_background, verify_hidden
+from vision.compose import Colour, cutout, flatten
+from vision.numeric import alpha_to_uint8
+
+_EXACT_IN_JPEG = {0, 255}
+
+
+class BrokenPromiseError(Exception):
+    """An encoded file is not what the service promises; it must not be delivered. A fault of this program."""
+
+
+def render(foreground: RgbImage, alpha: Alpha, *, format: OutputFormat, background: Colour | None) -> bytes:  # noqa: A002
+    """Compose and encode. foreground (H, W, 3) uint8, alpha (H, W); `background` None keeps it transparent.
+
+    ValueError for a JPEG without a background: it has no transparency.
+    """
+    if background is None:
+        if format == "jpg":
+            raise ValueError("a JPEG needs a background colour")
+        rgba = cutout(foreground, alpha)
+        return encode_png(rgba) if format == "png" else encode_webp(rgba)
+    flat = flatten(foreground, alpha, background)
+    if format == "jpg":
+        return encode_jpeg(flat, hidden(alpha))
+    return encode_png(flat) if format == "png" else encode_webp(flat)
+
+
+def hidden(alpha: Alpha) -> Mask:
+    """Where nothing of the photo may show: alpha 0 in eight bits."""
+    mask: Mask = alpha_to_uint8(alpha) == 0
+    return mask
+
+
+def check(encoded: bytes, alpha: Alpha, *, format: OutputFormat, background: Colour | None) -> None:  # noqa: A002
+    """Read the file back: no metadata, nothing of the photo under alpha 0, the background exactly its colour.
+
+    Lossy files spill a little over the edge by their nature; there the colour is held to where the format can hold it:
+    a JPEG's 0 and 255. `BrokenPromiseError`.
+    """
+    if parts := foreign_parts(encoded):
+        raise BrokenPromiseError(f"{format} file with foreign parts: {', '.join(parts)}")
+    if format == "webp":
+        return
+    if background is None:
+        found = verify_hidden(encoded)
+    elif format == "png" or set(background) <= _EXACT_IN_JPEG:
+        found = verify_background(encoded, hidden(alpha), background)
+    else:
+        return
+    if not found.is_exact:
+        raise BrokenPromiseError(f"{found.wrong_px} background pixels off by up to {found.worst} in a {format} file")

@@ -1,0 +1,41 @@
+"""The microbatch boundary: what goes wrong with one photo, or in one forward, stays there."""
+
+import traceback
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
+
+from jobs.errors import JobError
+from storage.port import ObjectNotFoundError, StorageUnavailableError
+from vision.errors import ImageError
+from vision.segmenters.base import SegmenterOutOfMemory
+
+log = structlog.get_logger(__name__)
+
+_Made = TypeVar("_Made")
+
+
+def contain(step: Callable[[], _Made]) -> _Made | Exception:
+    """What `step` returns, or the exception it raised: the one broad except of the code."""
+    try:
+        return step()
+    except Exception as error:  # noqa: BLE001 - a photo that breaks our code must not take its neighbours with it
+        return error
+
+
+def job_error(error: Exception) -> JobError:
+    """The stable code that an exception means to a job. What nobody expected is logged with its traceback."""
+    match error:
+        case JobError():
+            return error
+        case ImageError():
+            return JobError(error.code, error.detail)
+        case StorageUnavailableError():
+            return JobError("storage_unavailable", "The file store could not be written or read.", retryable=True)
+        case ObjectNotFoundError():
+            return JobError("missing_source", "The photo is not in the file store any more.")
+        case SegmenterOutOfMemory() | MemoryError():
+            return JobError("out_of_memory", "The worker has no memory for this photo.", retryable=True)
+    log.error("job_broke", error=repr(error), traceback="".join(traceback.format_exception(error)))
+    return JobError("internal_error", "This photo made the worker fail. The operator's log says more.")

@@ -1,0 +1,68 @@
+"""From a claimed job to a photo that is ready for the network."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jobs.values import ClaimedJob
+from storage.port import ObjectNotFoundError, Storage
+from vision.arrays import Alpha
+from vision.codec.encode import decode_matte
+from vision.cutout import ExistingAlpha, Subject, prepare_subject
+from vision.segmenters.unet import Prepared
+from worker.decoders import DecoderPool
+from worker.models import Models, StagedSegmenter
+from worker.stages import Stages
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photo. `prepared` is None when the network need not be asked."""
+
+    job: ClaimedJob
+    subject: Subject
+    segmenter: StagedSegmenter
+    prepared: Prepared | None
+    stored_alpha: Alpha | None
+    """The matte that an earlier job of this photo left."""
+    stages: Stages
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What it takes to make photos of jobs; used by several threads."""
+
+    storage: Storage
+    decoders: DecoderPool
+    models: Models
+
+    def take(self, job: ClaimedJob) -> Photo:
+        """Read, decode in a child process, letterbox.
+
+        `JobError`, `ImageError`, `StorageUnavailableError`, `ObjectNotFoundError`.
+        """
+        stages = Stages({"queue_ms": job.queue_ms})
+        segmenter = self.models.get(job.params.model)
+        with stages.time("decode_ms"):
+            with self.storage.open(job.input_key) as file:
+                data = file.read()
+            decoded = self.decoders.decode(data)
+            alpha = None if decoded.alpha is None else decoded.alpha.astype(np.float32) / np.float32(255)
+            subject = prepare_subject(decoded.image, alpha, ExistingAlpha(job.params.existing_alpha))
+            stored = self._stored_alpha(job, subject)
+        prepared = None
+        if subject.needs_network and stored is None:
+            with stages.time("letterbox_ms"):
+                prepared = segmenter.prepare(subject.seen)
+        return Photo(job, subject, segmenter, prepared, stored, stages)
+
+    def _stored_alpha(self, job: ClaimedJob, subject: Subject) -> Alpha | None:
+        """The stored matte, or None where there is none, or it is not there or not readable: then it is made again."""
+        if job.matte is None:
+            return None
+        try:
+            with self.storage.open(job.matte.key) as file:
+                alpha = decode_matte(file.read())
+        except (ObjectNotFoundError, ValueError, OSError):
+            return None
+        return alpha if alpha.shape == subject.image.shape[:2] else None

@@ -1,0 +1,29 @@
+"""Times of one job's stages."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+
+class Stages:
+    """Milliseconds by stage, such as `decode_ms`; stages of the same name add up. One thread at a time."""
+
+    def __init__(self, start: Mapping[str, float]) -> None:
+        self._ms = dict(start)
+
+    @contextmanager
+    def time(self, name: str) -> Iterator[None]:
+        """Time a block, also one that raises."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, time.perf_counter() - start)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Add to a stage."""
+        self._ms[name] = self._ms.get(name, 0.0) + seconds * 1000
+
+    def as_ms(self) -> dict[str, int]:
+        """Whole milliseconds."""
+        return {name: round(ms) for name, ms in self._ms.items()}
