@@ -1,0 +1,90 @@
+"""The U-Net as a segmenter, in stages that a pipeline can run and time apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from vision.arrays import Alpha, Canvas, Logits, RgbImage
+from vision.letterbox import Letterbox
+from vision.numeric import sigmoid
+from vision.segmenters.network import load_network
+from vision.segmenters.runtimes import Runtime, RuntimeOptions, build_runtime
+from vision.segmenters.spec import WEIGHTS_FOLDER, ModelSpec
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A photo as the network sees it, and the way back."""
+
+    canvas: Canvas
+    letterbox: Letterbox
+
+
+class UnetSegmenter:
+    """`prepare` each photo, `predict` a microbatch, `finish` each map; `segment` is the three in a row.
+
+    `prepare` and `finish` are pure and may run in any thread; `predict` is called by one thread at a time.
+    """
+
+    def __init__(self, spec: ModelSpec, runtime: Runtime) -> None:
+        self.spec = spec
+        self._runtime = runtime
+
+    @classmethod
+    def load(
+        cls,
+        spec: ModelSpec,
+        *,
+        folder: Path = WEIGHTS_FOLDER,
+        runtime: str = "auto",
+        options: RuntimeOptions | None = None,
+    ) -> Self:
+        """Weights of `spec` from `folder` on a runtime by its name. WeightsError for wrong weights."""
+        options = options or RuntimeOptions()
+        network = load_network(spec, folder)
+        return cls(spec, build_runtime(runtime, network, spec, options))
+
+    @property
+    def version(self) -> str:
+        """Model id, such as `unet-fast@1`."""
+        return self.spec.model_id
+
+    @property
+    def runtime(self) -> str:
+        """What computes it, such as `openvino-cpu`."""
+        return self._runtime.name
+
+    def warm_up(self, batch_sizes: Sequence[int]) -> None:
+        """Run an empty microbatch of each size: compilers and allocators do their work before the first job."""
+        blank = np.zeros((*self.spec.canvas_hw, 3), np.uint8)
+        for size in batch_sizes:
+            self.predict([blank] * size)
+
+    def prepare(self, image: RgbImage) -> Prepared:
+        """(H, W, 3) uint8 -> its canvas and geometry."""
+        letterbox = Letterbox.fit((image.shape[0], image.shape[1]), self.spec.canvas_hw)
+        return Prepared(letterbox.apply(image), letterbox)
+
+    def predict(self, canvases: Sequence[Canvas]) -> list[Logits]:
+        """Canvases of `spec.canvas_hw` -> logits of the same size, same order.
+
+        SegmenterOutOfMemory when they do not fit the device together.
+        """
+        if not canvases:
+            return []
+        batch = np.ascontiguousarray(np.stack(canvases).transpose(0, 3, 1, 2))
+        return list(self._runtime.run(batch)[:, 0])
+
+    @staticmethod
+    def finish(logits: Logits, letterbox: Letterbox) -> Alpha:
+        """Logits of a canvas -> alpha of the photo's size, not refined: logits are upsampled, not alpha."""
+        return sigmoid(letterbox.invert(logits))
+
+    def segment(self, images: Sequence[RgbImage]) -> list[Alpha]:
+        """As the protocol: alphas at the photos' sizes, not refined."""
+        prepared = [self.prepare(image) for image in images]
+        maps = self.predict([each.canvas for each in prepared])
+        return [self.finish(logits, each.letterbox) for logits, each in zip(maps, prepared, strict=True)]
