@@ -1,0 +1,75 @@
+"""The HTTP application. `uvicorn --factory api.app:from_environment`, or `create_app` with settings at hand."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from api import handlers
+from api.context import Context
+from api.metrics import Metrics
+from api.middleware import RequestMiddleware
+from api.openapi import DESCRIPTION
+from api.routes import files, jobs, service
+from config.logging import configure_logging
+from config.settings import Settings
+from db.session import build_engine, build_sessions
+from dispatch.celery_app import build_celery
+from dispatch.doorbell import Doorbell
+from jobs.egress import Policy
+from jobs.models import Models, installed_models
+from storage.local import LocalStorage
+
+# Starlette runs routes in up to forty threads; more connections than this would only wait for the disk together.
+_POOL_SIZE = 10
+
+
+def from_environment() -> FastAPI:
+    """The application as the environment's `PACKSHOT_*` variables set it."""
+    settings = Settings()
+    configure_logging(settings)
+    return create_app(settings)
+
+
+def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
+    """Build the application; nothing is called before the first request, so neither database nor broker must be up.
+
+    `models` are those in the package unless given. `ValueError` where database or broker URL are not set.
+    """
+    engine = build_engine(settings.require_database_url(), pool_size=_POOL_SIZE)
+    sessions = build_sessions(engine)
+    context = Context(
+        settings=settings,
+        sessions=sessions,
+        storage=LocalStorage(settings.files_path),
+        doorbell=Doorbell(settings, build_celery(settings)),
+        models=installed_models() if models is None else models,
+        egress=Policy.from_settings(settings),
+        workers_within_s=4 * settings.heartbeat_s,
+        metrics=Metrics(sessions, workers_within_s=4 * settings.heartbeat_s),
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        context.doorbell.close()
+        engine.dispose()
+
+    app = FastAPI(
+        title="Packshot",
+        version=version("packshot"),
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        # A redirect would send the caller's key once more, to another spelling of the same path.
+        redirect_slashes=False,
+    )
+    app.state.context = context
+    for router in (jobs.router, files.router, service.router):
+        app.include_router(router)
+    service.add_docs(app)
+    handlers.install(app)
+    app.add_middleware(RequestMiddleware, metrics=context.metrics)
+    return app

@@ -1,0 +1,40 @@
+"""What the routes need, built once per application and handed to them as a dependency."""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from api.metrics import Metrics
+from config.settings import Settings
+from db.session import Sessions
+from dispatch.doorbell import Doorbell
+from jobs.egress import Policy
+from jobs.models import Models
+from storage.port import Storage
+
+
+@dataclass(frozen=True)
+class Context:
+    """Settings and the ports to database, store and broker."""
+
+    settings: Settings
+    sessions: Sessions
+    storage: Storage
+    doorbell: Doorbell
+    models: Models
+    egress: Policy
+    metrics: Metrics
+    workers_within_s: float  # a worker not heard of for longer is not live
+
+    def base_url(self, request: Request) -> str:
+        """Base of the URLs in replies and webhooks, without a slash at its end."""
+        return (self.settings.public_url or str(request.base_url)).rstrip("/")
+
+
+def get_context(request: Request) -> Context:
+    """The application's context."""
+    return cast("Context", request.app.state.context)
+
+
+InContext = Annotated[Context, Depends(get_context)]

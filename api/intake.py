@@ -1,0 +1,75 @@
+"""From a checked submission to a committed row: the photo first, then the row, and no transaction open meanwhile."""
+
+from typing import BinaryIO, cast
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from api.context import Context
+from api.problems import ProblemError
+from api.submission import Submission
+from api.uploads import Form, Upload
+from db.models import Job
+from jobs import service
+from jobs.ids import job_public_id, new_id
+from jobs.values import StoredInput
+from storage.keys import input_key
+from storage.port import Storage, StorageUnavailableError
+from vision.codec.header import Limits, probe
+from vision.errors import ImageError
+
+log = structlog.get_logger(__name__)
+
+
+def accept(context: Context, form: Form, submission: Submission, *, api_key_id: UUID) -> Job:
+    """Store and commit. `ProblemError` for a photo that is refused, `StorageUnavailableError`, database errors.
+
+    A photo without a row is removed again, except where the commit's outcome is unknown: then the row may exist,
+    and the sweep of orphans decides once it can be asked for.
+    """
+    job_id = new_id()
+    stored = None
+    if submission.source_url is None and form.upload is not None:
+        stored = _store(context, form.upload, job_id)
+    try:
+        with context.sessions.begin() as session:
+            job = service.submit(session, submission.to_new_job(job_id, api_key_id, stored))
+    except SQLAlchemyError as error:
+        outcome_unknown = isinstance(error, DBAPIError) and error.connection_invalidated
+        if stored is not None and not outcome_unknown:
+            remove_files(context.storage, (stored.key,))
+        raise
+    log.info("job_submitted", job_id=job_public_id(job_id), source="url" if stored is None else "upload")
+    return job
+
+
+def _store(context: Context, upload: Upload, job_id: UUID) -> StoredInput:
+    settings = context.settings
+    file = cast("BinaryIO", upload.file)
+    try:
+        limits = Limits(max_megapixels=settings.max_megapixels, max_bytes=settings.max_upload_bytes)
+        header = probe(file, limits)
+    except ImageError as error:
+        raise ProblemError(error.code, error.detail) from error
+    file.seek(0)
+    key = input_key(job_id)
+    context.storage.put(key, file)
+    context.metrics.count_upload(upload.size_bytes)
+    return StoredInput(
+        key=key,
+        sha256=upload.digest.hexdigest(),
+        bytes=upload.size_bytes,
+        format=header.format,
+        width=header.width_px,
+        height=header.height_px,
+    )
+
+
+def remove_files(storage: Storage, keys: tuple[str, ...]) -> None:
+    """Remove files that no row names any more. A store that is away keeps no caller waiting: the sweep returns."""
+    for key in keys:
+        try:
+            storage.delete(key)
+        except StorageUnavailableError as error:
+            log.warning("file_not_removed", key=key, error=str(error))

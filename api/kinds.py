@@ -1,0 +1,248 @@
+"""Every error code with its HTTP status, title, cause and fix. `docs/errors.md` and `/docs/errors` are made from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a code means. The status of a code that only jobs have is the one that a direct answer would carry."""
+
+    status: int
+    title: str
+    cause: str
+    fix: str
+    retryable: bool = False
+
+
+_REQUEST: dict[str, Kind] = {
+    "invalid_request": Kind(
+        422, "The request is not valid.", "A query value has the wrong type or range.", "See `errors` for which one."
+    ),
+    "invalid_json": Kind(
+        400,
+        "The body is not the JSON object it should be.",
+        "The body is no JSON in UTF-8, is no object, or is nested too deeply.",
+        "Send one flat JSON object.",
+    ),
+    "invalid_multipart": Kind(
+        400,
+        "The form can't be read.",
+        "The form has no boundary or no end, a part without a name, text that is not UTF-8, or too many parts.",
+        "Let an HTTP library build the form; do not set its Content-Type by hand.",
+    ),
+    "incomplete_body": Kind(
+        400,
+        "The body ended too early.",
+        "The connection broke, or Content-Length is larger than the body.",
+        "Send the request again, whole.",
+    ),
+    "unsupported_media_type": Kind(
+        415,
+        "The body's media type is not accepted.",
+        "The Content-Type is neither `multipart/form-data` nor `application/json`.",
+        "Use one of the two.",
+    ),
+    "body_too_large": Kind(
+        413,
+        "The body is too large.",
+        "JSON, or all text fields of a form together, are larger than 64 KiB.",
+        "Send the photo as `image_file` or `image_url`, not inside the text.",
+    ),
+    "unauthorized": Kind(
+        401,
+        "A valid API key is required.",
+        "There is no key, or it is unknown, expired or revoked.",
+        "Send `Authorization: Bearer pk_live_...` or `X-Api-Key`; `packshot keys create` issues one.",
+    ),
+    "key_in_query": Kind(
+        401,
+        "API keys are not taken from the query string.",
+        "A query parameter is named like a key or holds one.",
+        "Send the key in a header. Revoke a live key that was sent so: query strings end in logs.",
+    ),
+    "not_found": Kind(
+        404,
+        "There is nothing here.",
+        "No such page, or no such job, output or matte for this key. Other keys' jobs read the same.",
+        "Check path and key. Deleted jobs and those past retention are gone.",
+    ),
+    "method_not_allowed": Kind(
+        405, "The method is not allowed here.", "The page does not answer to this method.", "See the `Allow` header."
+    ),
+    "invalid_cursor": Kind(
+        422,
+        "The cursor is not valid.",
+        "`starting_after` or `ending_before` is no job id, or both are given.",
+        "Use the id of the last or first job of a page, or follow the `Link` header.",
+    ),
+}
+
+_OPTIONS: dict[str, Kind] = {
+    "invalid_options": Kind(
+        422,
+        "Several options are not valid.",
+        "More than one field is bad; a single bad field gives its own code instead.",
+        "See `errors`: one entry per field.",
+    ),
+    "unknown_field": Kind(
+        422,
+        "There is no such field.",
+        "A form or JSON field is none that the service knows.",
+        "Check its spelling; `/openapi.json` lists the fields.",
+    ),
+    "duplicate_field": Kind(
+        422, "A field is given twice.", "It would be left open which value counts.", "Send each field once."
+    ),
+    "invalid_option": Kind(
+        422,
+        "An option is not valid.",
+        "A value has the wrong type or is none of those listed.",
+        "`errors` names the field, `detail` the values.",
+    ),
+    "invalid_format": Kind(
+        422, "The output format is not known.", "`format` is something else.", "Use `png`, `webp` or `jpg`."
+    ),
+    "invalid_bg_color": Kind(
+        422,
+        "The background is not valid.",
+        "`background` is no colour, or a jpg is asked to be transparent.",
+        "Use `transparent` (not with jpg), `white` or six hexadecimal digits such as `#f5f5f5`.",
+    ),
+    "unknown_model": Kind(
+        422, "The model is not known.", "No installed model has this name or id.", "`GET /v1/models` lists them."
+    ),
+    "invalid_labels": Kind(
+        422,
+        "The labels are not valid.",
+        "Not an object of text, more than 16 pairs, a key over 64 or a value over 512 characters.",
+        'In a form, send them as JSON text: `{"sku": "MUG-1"}`.',
+    ),
+    "invalid_webhook_url": Kind(
+        422,
+        "The webhook URL can't be called.",
+        "Not http or https, a private address, a closed port, or a user name in the URL.",
+        "Use a public URL. The operator can open private networks with `PACKSHOT_EGRESS_ALLOW`.",
+    ),
+}
+
+_PHOTO: dict[str, Kind] = {
+    "missing_source": Kind(
+        422, "There is no photo.", "Neither `image_file` nor `image_url` is given.", "Send one of them."
+    ),
+    "multiple_sources": Kind(
+        422, "There is more than one photo.", "Both sources, or two files, are given.", "Submit one job per photo."
+    ),
+    "invalid_image_url": Kind(
+        422,
+        "The image URL can't be fetched.",
+        "Not http or https, a private address, a closed port, or a user name in the URL.",
+        "Use a public URL, or upload the photo. The operator can open networks with `PACKSHOT_EGRESS_ALLOW`.",
+    ),
+    "invalid_file_type": Kind(
+        415,
+        "The file is no JPEG, PNG or WebP photo.",
+        "Its first bytes say something else, whatever its name; or it is animated.",
+        "Convert it to a still JPEG, PNG or WebP.",
+    ),
+    "failed_to_read_image": Kind(
+        422, "The photo can't be read.", "The file is empty, damaged or cut off.", "Export or upload it again."
+    ),
+    "resolution_too_high": Kind(
+        422,
+        "The photo has too many pixels.",
+        "It has more megapixels, or a longer side, than the service takes.",
+        "Scale it down; `GET /v1/limits` tells the limit (50 megapixels by default).",
+    ),
+    "file_too_large": Kind(
+        413,
+        "The file is too large.",
+        "It has more bytes than the service takes; the upload is cut off there.",
+        "`GET /v1/limits` tells the limit (30 MiB by default). A JPEG is much smaller than a PNG.",
+    ),
+    "failed_image_download": Kind(
+        422,
+        "The photo could not be downloaded.",
+        "The server behind `image_url` did not answer in time, broke off, or answered with an error.",
+        "Check that the URL is open to the public, then submit again.",
+        retryable=True,
+    ),
+}
+
+_JOB: dict[str, Kind] = {
+    "already_final": Kind(
+        409, "The job has ended.", "A job that has ended can't be canceled.", "Nothing to do; DELETE removes the job."
+    ),
+    "not_ready": Kind(
+        409,
+        "The job has not ended yet.",
+        "A file is asked for before it is made.",
+        "Poll the job, with the pause that `Retry-After` names, or use a webhook.",
+        retryable=True,
+    ),
+    "files_purged": Kind(
+        410,
+        "The files are gone.",
+        "The job's files were removed at the end of their retention (`expires_at`).",
+        "Submit the photo again; download results earlier.",
+    ),
+    "worker_crashed": Kind(
+        500,
+        "Workers crashed while they held this photo.",
+        "Several workers died or hung with it; it is not tried again.",
+        "Re-save the photo with another program; tell the operator the job's id.",
+    ),
+    "out_of_memory": Kind(
+        500,
+        "The photo did not fit into memory.",
+        "The worker ran out of memory even with this photo alone.",
+        "Scale the photo down, or give the worker more memory.",
+        retryable=True,
+    ),
+    "job_broke": Kind(
+        500,
+        "The photo broke the pipeline.",
+        "An unexpected error met this photo alone; its neighbours are done.",
+        "Tell the operator the job's id: the log has the traceback.",
+    ),
+}
+
+_SERVICE: dict[str, Kind] = {
+    "database_unavailable": Kind(
+        503,
+        "The database is away.",
+        "PostgreSQL can't be reached or is overloaded. After a submission it may be open whether the job exists.",
+        "Try again after `Retry-After`.",
+        retryable=True,
+    ),
+    "storage_unavailable": Kind(
+        503,
+        "The file store is away.",
+        "The store of photos and results can't be reached or is full.",
+        "Try again after `Retry-After`; the operator looks at the disk.",
+        retryable=True,
+    ),
+    "service_not_ready": Kind(
+        503,
+        "The service is not ready.",
+        "`/readyz`: database or store do not work; `checks` says which.",
+        "For load balancers: send requests elsewhere.",
+        retryable=True,
+    ),
+    "internal_error": Kind(
+        500,
+        "Something went wrong on our side.",
+        "A defect of the service.",
+        "Tell the operator the `request_id`, or the job's id.",
+        retryable=True,
+    ),
+}
+
+GROUPS: Mapping[str, Mapping[str, Kind]] = {
+    "The request": _REQUEST,
+    "Options": _OPTIONS,
+    "The photo": _PHOTO,
+    "The job": _JOB,
+    "The service": _SERVICE,
+}
+KINDS: Mapping[str, Kind] = {code: kind for group in GROUPS.values() for code, kind in group.items()}

@@ -1,0 +1,61 @@
+"""What FastAPI can't read from the routes: the two bodies of a submission and the problems."""
+
+from http import HTTPStatus
+from typing import Any
+
+from api.kinds import KINDS
+from api.problems import MEDIA_TYPE
+from api.schemas import Problem
+from api.submission import JobCreate
+from api.uploads import FILE_FIELD
+
+DESCRIPTION = """Product photo in, cutout out.
+
+Submit a photo, read the job until it has ended (or give it a `webhook_url`), download its outputs. Send the API key as
+`Authorization: Bearer pk_live_...`. Errors are RFC 9457 problems; `code` is stable.
+"""
+
+FILE_RESPONSE: dict[str, Any] = {
+    "description": "The file.",
+    "content": {
+        kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/png", "image/webp", "image/jpeg")
+    },
+    "headers": {
+        "ETag": {"description": "sha256 of the bytes.", "schema": {"type": "string"}},
+        "Content-Disposition": {"description": "The photo's name, made safe.", "schema": {"type": "string"}},
+    },
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error responses of a route, each with the codes that can come with it."""
+    return {
+        status: {
+            "model": Problem,
+            "description": f"{HTTPStatus(status).phrase}: "
+            + ", ".join(f"`{code}`" for code, kind in KINDS.items() if kind.status == status),
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }
+
+
+def _submit_body() -> dict[str, Any]:
+    fields = JobCreate.model_json_schema()
+    by_url = {**fields, "required": ["image_url"]}
+    file = {"type": "string", "format": "binary", "description": "The photo: JPEG, PNG or WebP."}
+    labels = {"type": "string", "description": "The labels as a JSON object.", "examples": ['{"sku": "MUG-1"}']}
+    in_form = {**fields, "properties": {FILE_FIELD: file, **fields["properties"], "labels": labels}}
+    return {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": {**in_form, "title": "JobForm"}},
+            "application/json": {
+                "schema": by_url,
+                "example": {"image_url": "https://shop.example/photos/mug.jpg", "background": "white"},
+            },
+        },
+    }
+
+
+SUBMIT_BODY = _submit_body()

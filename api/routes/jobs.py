@@ -1,0 +1,140 @@
+"""Submit, read, list, cancel and delete jobs."""
+
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, BackgroundTasks, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from api.auth import Caller
+from api.context import Context, InContext
+from api.intake import accept, remove_files
+from api.openapi import SUBMIT_BODY, problems
+from api.schemas import JobList, JobObject
+from api.submission import parse
+from api.uploads import read_form
+from api.views import job_object, job_url
+from db.models import Job, JobStatus
+from dispatch.names import Bell
+from jobs import service
+from jobs.ids import job_public_id
+from jobs.lifecycle import FINAL
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+JobId = Annotated[str, Path(description="A job's id.", examples=["job_0199c0ffee007000800000000000cafe"])]
+POLL_S = 1
+"""When it pays to look again at a job that has not ended."""
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=JobObject,
+    responses=problems(400, 401, 413, 415, 422, 503),
+    openapi_extra={"requestBody": SUBMIT_BODY},
+    summary="Submit a photo",
+)
+async def submit_job(request: Request, context: InContext, caller: Caller, background: BackgroundTasks) -> Response:
+    """Take a photo and queue it.
+
+    Send `multipart/form-data` with the photo as `image_file`, or `application/json` (or a form) with its `image_url`;
+    the options are the same. The photo's header is checked before anything is stored. The job exists once this
+    replies 202: nothing that happens to broker or workers can lose it.
+    """
+    form = await read_form(request, max_file_bytes=context.settings.max_upload_bytes)
+    try:
+        submission = parse(form, context)
+        job = await run_in_threadpool(accept, context, form, submission, api_key_id=caller)
+    finally:
+        form.close()
+    # After the reply: the row is committed, so a slow broker need not hold up the caller.
+    background.add_task(context.doorbell.ring, Bell.IO if submission.source_url else Bell.GPU)
+    base_url = context.base_url(request)
+    headers = {"Location": job_url(job, base_url), "Retry-After": str(POLL_S)}
+    return JSONResponse(_show(job, context, request).model_dump(mode="json"), 202, headers, background=background)
+
+
+@router.get("", responses=problems(401, 422, 503), summary="List jobs")
+def list_jobs(
+    request: Request,
+    response: Response,
+    context: InContext,
+    caller: Caller,
+    limit: Annotated[int, Query(ge=1, le=100, description="Most jobs on the page.")] = 20,
+    starting_after: Annotated[str | None, Query(description="Id of a job: the page holds older ones.")] = None,
+    ending_before: Annotated[str | None, Query(description="Id of a job: the page holds newer ones.")] = None,
+    status: Annotated[JobStatus | None, Query(description="Only jobs with this status.")] = None,
+) -> JobList:
+    """The caller's jobs, newest first, in pages that hold still while new jobs arrive.
+
+    The `Link` header has the URLs of the next (older) and the previous (newer) page.
+    """
+    with context.sessions.begin() as session:
+        found, has_more = service.page(
+            session,
+            api_key_id=caller,
+            limit=limit,
+            starting_after=starting_after,
+            ending_before=ending_before,
+            status=status,
+        )
+    if found:
+        kept = {"limit": limit, **({"status": status.value} if status else {})}
+        base = f"{context.base_url(request)}/v1/jobs"
+        links = []
+        if has_more or ending_before:
+            links.append(_link(base, {**kept, "starting_after": job_public_id(found[-1].id)}, "next"))
+        if starting_after or (ending_before and has_more):
+            links.append(_link(base, {**kept, "ending_before": job_public_id(found[0].id)}, "prev"))
+        if links:
+            response.headers["Link"] = ", ".join(links)
+    return JobList(data=[_show(job, context, request) for job in found], has_more=has_more)
+
+
+@router.get("/{job_id}", responses=problems(401, 404, 503), summary="Read a job")
+def read_job(request: Request, response: Response, context: InContext, caller: Caller, job_id: JobId) -> JobObject:
+    """The job as it stands. `Retry-After` says when to look again while it has not ended."""
+    with context.sessions.begin() as session:
+        job = service.find(session, job_id, api_key_id=caller)
+    if job.status not in FINAL:
+        response.headers["Retry-After"] = str(POLL_S)
+    return _show(job, context, request)
+
+
+@router.post("/{job_id}/cancel", responses=problems(401, 404, 409, 503), summary="Cancel a job")
+def cancel_job(
+    request: Request, context: InContext, caller: Caller, job_id: JobId, background: BackgroundTasks
+) -> JobObject:
+    """Cancel a job that has not ended. Best effort: a worker that finished first wins, and this replies 409."""
+    base_url = context.base_url(request)
+    with context.sessions.begin() as session:
+        job = service.cancel(session, job_id, api_key_id=caller, base_url=base_url)
+    if job.webhook_url:
+        background.add_task(context.doorbell.ring, Bell.IO)
+    return _show(job, context, request)
+
+
+@router.delete("/{job_id}", status_code=204, responses=problems(401, 404, 503), summary="Delete a job")
+def delete_job(
+    request: Request, context: InContext, caller: Caller, job_id: JobId, background: BackgroundTasks
+) -> None:
+    """Cancel the job if it still runs, forget it and remove its photo, outputs and matte.
+
+    A matte that another of the caller's jobs of the same photo uses stays until that one goes.
+    """
+    with context.sessions.begin() as session:
+        has_webhook = service.find(session, job_id, api_key_id=caller).webhook_url is not None
+        purge = service.delete(session, job_id, api_key_id=caller, base_url=context.base_url(request))
+    remove_files(context.storage, purge.keys)
+    if has_webhook:
+        background.add_task(context.doorbell.ring, Bell.IO)
+
+
+def _show(job: Job, context: Context, request: Request) -> JobObject:
+    return job_object(job, base_url=context.base_url(request), files_retention=context.settings.files_retention)
+
+
+def _link(base: str, query: dict[str, object], rel: str) -> str:
+    return f'<{base}?{urlencode(query)}>; rel="{rel}"'

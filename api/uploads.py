@@ -1,0 +1,250 @@
+"""The body of a submission, read as a stream: nothing is held in memory beyond a chunk, limits bite at once.
+
+Both readers give the same `Form`: text fields as they came and, from a form, the photo in a spooled file.
+"""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from tempfile import SpooledTemporaryFile
+from typing import Any
+
+import anyio
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from api.problems import ProblemError, pointer_to
+from jobs.errors import FieldError
+
+FILE_FIELD = "image_file"
+MAX_TEXT_BYTES = 64 * 1024
+"""All text of a submission together, as JSON or as form fields."""
+_OVERHEAD_BYTES = 2 * MAX_TEXT_BYTES  # text and the headers of the parts
+_MAX_PARTS = 32
+_CHUNK_BYTES = 1 << 20
+_DISCARD_S = 5.0
+
+
+@dataclass
+class Upload:
+    """A photo as it came, spooled to disk beyond a mebibyte."""
+
+    filename: str
+    file: SpooledTemporaryFile[bytes]
+    size_bytes: int = 0
+    digest: Any = field(default_factory=hashlib.sha256)
+
+    def take(self, chunk: bytes) -> None:
+        """Append, and hash on the way."""
+        self.digest.update(chunk)
+        self.file.write(chunk)
+
+
+@dataclass
+class Form:
+    """A body's fields; to be closed."""
+
+    fields: dict[str, Any] = field(default_factory=dict)
+    upload: Upload | None = None
+
+    def close(self) -> None:
+        """Remove the spooled file."""
+        if self.upload is not None:
+            self.upload.file.close()
+
+
+async def read_form(request: Request, *, max_file_bytes: int) -> Form:
+    """Read a submission: multipart, or JSON.
+
+    `ProblemError` unsupported_media_type, invalid_json, invalid_multipart, duplicate_field, body_too_large,
+    file_too_large.
+    """
+    media_type, _ = parse_options_header(request.headers.get("content-type"))
+    if media_type == b"application/json":
+        return Form(await _read_json(request))
+    if media_type != b"multipart/form-data":
+        raise ProblemError("unsupported_media_type", "Send multipart/form-data or application/json.")
+    limit = max_file_bytes + _OVERHEAD_BYTES
+    try:
+        return await _read_multipart(request, max_file_bytes, limit)
+    except ProblemError as problem:
+        if problem.code == "file_too_large":
+            await _discard(request, limit)
+        raise
+
+
+async def _read_json(request: Request) -> dict[str, Any]:
+    body = bytearray()
+    async for chunk in _limited(request, MAX_TEXT_BYTES, "body_too_large"):
+        body += chunk
+    try:
+        fields = json.loads(body.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise ProblemError("invalid_json", "The JSON is nested too deeply.") from error
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are such
+        raise ProblemError("invalid_json", "The body is not JSON in UTF-8.") from error
+    if not isinstance(fields, dict):
+        raise ProblemError("invalid_json", "The body must be a JSON object.")
+    return fields
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Two values under one name would leave it open which one counts."""
+    fields: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in fields:
+            raise _duplicate(name)
+        fields[name] = value
+    return fields
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _duplicate(name: str) -> ProblemError:
+    error = FieldError(pointer_to(name), "duplicate_field", "This field is given twice.")
+    return ProblemError("duplicate_field", error.detail, errors=(error,))
+
+
+async def _limited(request: Request, limit: int, code: str) -> AsyncIterator[bytes]:
+    """The body up to `limit` bytes; what the request declares is judged first, what arrives is counted."""
+    problem = ProblemError(code, f"The body is larger than {limit} bytes.")
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared) > limit:
+        raise problem
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise problem
+        yield chunk
+
+
+async def _discard(request: Request, limit: int) -> None:
+    """Read on for a moment: most clients look at the reply only when all is sent, and a reset would hide it.
+
+    A client that waits for `100 Continue` has sent nothing yet and is answered at once.
+    """
+    if "expect" in request.headers:
+        return
+    size = 0
+    with anyio.move_on_after(_DISCARD_S):
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                return
+
+
+async def _read_multipart(request: Request, max_file_bytes: int, limit: int) -> Form:
+    _, options = parse_options_header(request.headers["content-type"])
+    reader = _Reader(max_file_bytes)
+    try:
+        parser = MultipartParser(options.get(b"boundary", b""), reader.callbacks())  # type: ignore[arg-type]
+        async for chunk in _limited(request, limit, "file_too_large"):
+            parser.write(chunk)
+            if len(reader.pending) >= _CHUNK_BYTES:
+                await run_in_threadpool(reader.flush)
+        await run_in_threadpool(reader.flush)
+        reader.check_end()
+    except FormParserError as error:
+        reader.form.close()
+        raise ProblemError("invalid_multipart", "The form is malformed.") from error
+    except BaseException:
+        reader.form.close()
+        raise
+    return reader.form
+
+
+class _Reader:
+    """Callbacks of the parser: collects text fields, spools the photo. The name of a part decides what it is."""
+
+    def __init__(self, max_file_bytes: int) -> None:
+        self.form = Form()
+        self.pending = bytearray()  # of the photo, not yet written
+        self._is_complete = False
+        self._max_file_bytes = max_file_bytes
+        self._parts = 0
+        self._text_bytes = 0
+        self._header = (bytearray(), bytearray())
+        self._disposition = b""
+        self._name = ""
+        self._text = bytearray()
+
+    def callbacks(self) -> dict[str, Any]:
+        """As python-multipart names them."""
+        names = ("part_begin", "part_data", "part_end", "header_field", "header_value", "header_end")
+        return {f"on_{name}": getattr(self, f"_{name}") for name in (*names, "headers_finished", "end")}
+
+    def flush(self) -> None:
+        """Write what is pending; blocks on the disk."""
+        if self.form.upload is not None and self.pending:
+            self.form.upload.take(bytes(self.pending))
+            self.pending.clear()
+
+    def check_end(self) -> None:
+        """Refuse a form that broke off."""
+        if not self._is_complete:
+            raise ProblemError("invalid_multipart", "The form has no end.")
+
+    def _part_begin(self) -> None:
+        self._parts += 1
+        if self._parts > _MAX_PARTS:
+            raise ProblemError("invalid_multipart", f"The form has more than {_MAX_PARTS} parts.")
+        self._disposition = b""
+        self._text = bytearray()
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header[0].extend(data[start:end])
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header[1].extend(data[start:end])
+
+    def _header_end(self) -> None:
+        name, value = self._header
+        if name.lower() == b"content-disposition":
+            self._disposition = bytes(value)
+        self._header = (bytearray(), bytearray())
+
+    def _headers_finished(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        self._name = _text(options.get(b"name", b""))
+        if not self._name:
+            raise ProblemError("invalid_multipart", "A part of the form has no name.")
+        if self._name != FILE_FIELD:
+            if self._name in self.form.fields:
+                raise _duplicate(self._name)
+            return
+        if self.form.upload is not None:
+            raise ProblemError("multiple_sources", f"Send one {FILE_FIELD}.")
+        spool: SpooledTemporaryFile[bytes] = SpooledTemporaryFile(max_size=_CHUNK_BYTES)  # noqa: SIM115 - `Form.close`
+        self.form.upload = Upload(_text(options.get(b"filename", b"")), spool)
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._name == FILE_FIELD and self.form.upload is not None:
+            self.form.upload.size_bytes += end - start
+            if self.form.upload.size_bytes > self._max_file_bytes:
+                raise ProblemError("file_too_large", f"At most {self._max_file_bytes} bytes are accepted.")
+            self.pending += data[start:end]
+            return
+        self._text_bytes += end - start
+        if self._text_bytes > MAX_TEXT_BYTES:
+            raise ProblemError("body_too_large", f"The form's fields are larger than {MAX_TEXT_BYTES} bytes.")
+        self._text += data[start:end]
+
+    def _part_end(self) -> None:
+        if self._name != FILE_FIELD:
+            self.form.fields[self._name] = _text(bytes(self._text))
+
+    def _end(self) -> None:
+        self._is_complete = True
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ProblemError("invalid_multipart", "The form's text is not UTF-8.") from error

@@ -1,0 +1,76 @@
+"""Rows to the objects of replies."""
+
+from datetime import timedelta
+
+from api.problems import job_problem
+from api.schemas import File, JobInput, JobObject, JobProblem, JobUrls, OutputFile, Params
+from db.models import Job
+from jobs.ids import job_public_id
+
+
+def job_url(job: Job, base_url: str) -> str:
+    """Where the job is read."""
+    return f"{base_url}/v1/jobs/{job_public_id(job.id)}"
+
+
+def job_object(job: Job, *, base_url: str, files_retention: timedelta) -> JobObject:
+    """A job with outputs and matte loaded."""
+    url = job_url(job, base_url)
+    return JobObject(
+        id=job_public_id(job.id),
+        status=job.status,
+        verdict=job.verdict,
+        reasons=job.reasons,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        completed_at=job.completed_at,
+        expires_at=job.completed_at + files_retention if job.completed_at else None,
+        input=JobInput(
+            filename=job.filename,
+            url=job.source_url,
+            sha256=job.input_sha256,
+            bytes=job.input_bytes,
+            format=job.input_format,
+            width=job.input_width,
+            height=job.input_height,
+        ),
+        params=Params(**job.params),
+        outputs=_outputs(job, url),
+        matte=_matte(job, url),
+        error=JobProblem(**job_problem(job.error_code, job.error_detail)) if job.error_code else None,
+        metrics=job.metrics,
+        model=job.model_version,
+        runtime=job.runtime,
+        attempt=job.attempt,
+        labels=job.labels,
+        urls=JobUrls(self=url, cancel=f"{url}/cancel"),
+    )
+
+
+def _outputs(job: Job, url: str) -> list[OutputFile]:
+    return [
+        OutputFile(
+            name=output.name,
+            url=f"{url}/outputs/{output.name}",
+            sha256=output.sha256,
+            width=output.width,
+            height=output.height,
+            bytes=output.bytes,
+            format=output.format,
+        )
+        for output in job.outputs
+    ]
+
+
+def _matte(job: Job, url: str) -> File | None:
+    """The matte, while this job's files live: another job's claim on a shared matte gives this one nothing."""
+    if job.matte is None or job.completed_at is None or job.files_purged_at is not None:
+        return None
+    return File(
+        url=f"{url}/matte",
+        sha256=job.matte.sha256,
+        width=job.matte.width,
+        height=job.matte.height,
+        bytes=job.matte.bytes,
+        format="png",
+    )
