@@ -32,7 +32,7 @@ def _as_text(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(value)
     if isinstance(value, timedelta):
-        return str(value.total_seconds())
+        return f"PT{value.total_seconds():f}S"
     return str(value.resolve() if isinstance(value, Path) else value)
 
 

@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     # Sweeper and retention
     sweep_s: float = Field(default=3.0, gt=0, description="Pause between two sweeps.")
     files_retention: timedelta = Field(
-        default=timedelta(days=7), description="How long files of a finished job stay (ISO 8601 or seconds)."
+        default=timedelta(days=7), description="How long files of a finished job stay (ISO 8601, such as P7D)."
     )
     rows_retention: timedelta = Field(default=timedelta(days=30), description="How long rows of a finished job stay.")
     orphan_age: timedelta = Field(
