@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vision.arrays import Alpha, RgbImage
+from vision.arrays import Alpha, Logits, RgbImage
 
 FloatMap = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
@@ -131,3 +131,22 @@ def draw(shape: str, ground: str, hw: tuple[int, int]) -> Drawing:
         "textured": lambda: textured(hw, (110, 125, 120), strength=26, seed=9),
     }
     return compose(alpha, foreground, grounds[ground]())
+
+
+def coarse_logits(
+    alpha: Alpha, side_px: int = 128, *, shift_px: float = 0.6, blur_px: float = 0.6, seed: int = 0
+) -> Logits:
+    """What a network would say: exact alpha shrunk, blurred and bent by about half a coarse pixel."""
+    height, width = alpha.shape
+    size = (max(1, round(width * side_px / max(alpha.shape))), max(1, round(height * side_px / max(alpha.shape))))
+    small = cv2.GaussianBlur(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA), (0, 0), blur_px)
+    rng = np.random.default_rng(seed)
+    bend = [
+        cv2.resize(rng.standard_normal((9, 9)).astype(np.float32), size, interpolation=cv2.INTER_CUBIC) for _ in "yx"
+    ]
+    y, x = np.mgrid[: size[1], : size[0]].astype(np.float32)
+    moved = cv2.remap(
+        small, x + shift_px * bend[0], y + shift_px * bend[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    clipped = np.clip(moved, 0.0025, 0.9975)
+    return np.log(clipped / (1 - clipped)).astype(np.float32)

@@ -17,7 +17,7 @@ from vision.arrays import Alpha, Hw, Mask, RgbImage
 Maps: TypeAlias = NDArray[np.float32]
 """(h, w, C) float32: several maps side by side."""
 
-TILE_PX = 48
+TILE_PX = 32
 """Side of a tile at the middle resolution: its maps stay in the processor's cache."""
 
 

@@ -45,15 +45,18 @@ def cutout(foreground: RgbImage, alpha: Alpha) -> RgbaImage:
 def flatten(foreground: RgbImage, alpha: Alpha, colour: Colour) -> RgbImage:
     """Foreground over one colour, (H, W, 3) uint8: exactly `colour` where alpha is 0, exactly F where it is 1."""
     _check_sizes(foreground, alpha)
-    flat = np.full(foreground.shape, colour, np.uint8)
+    flat = np.empty(foreground.shape, np.uint8)
+    line = np.full((alpha.shape[1], 3), colour, np.uint8)
     for top in range(0, alpha.shape[0], STRIP_PX):
         rows = slice(top, top + STRIP_PX)
         alpha8 = alpha_to_uint8(alpha[rows])
+        flat[rows] = line
         cv2.copyTo(foreground[rows], alpha8, flat[rows])
-        mixed = (alpha8 > 0) & (alpha8 < 255)  # noqa: PLR2004
-        part = alpha8[mixed].astype(np.uint32)[:, None]
+        mixed = np.flatnonzero((alpha8 > 0) & (alpha8 < 255))  # noqa: PLR2004
+        part = alpha8.reshape(-1)[mixed].astype(np.uint32)[:, None]
+        seen = foreground[rows].reshape(-1, 3)[mixed]
         # Whole numbers: x + 127 over 255 is x / 255 rounded.
-        flat[rows][mixed] = (foreground[rows][mixed] * part + np.array(colour) * (255 - part) + 127) // 255
+        flat[rows].reshape(-1, 3)[mixed] = (seen * part + np.array(colour) * (255 - part) + 127) // 255
     return flat
 
 

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.images import draw
-from tests.unit.vision.test_refine import coarse_logits
+from tests.images import coarse_logits, draw
 from vision.cutout import ExistingAlpha, is_alpha_used, make_cutout, prepare_subject
 
 HW = (300, 400)

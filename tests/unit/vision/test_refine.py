@@ -6,26 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.images import draw
+from tests.images import coarse_logits, draw
 from vision.numeric import sigmoid
 from vision.refine import refine
-
-
-def coarse_logits(alpha, side_px=128, *, shift_px=0.6, blur_px=0.6, seed=0):
-    """What a network would say: exact alpha shrunk, blurred and bent by about half a coarse pixel."""
-    height, width = alpha.shape
-    size = (max(1, round(width * side_px / max(alpha.shape))), max(1, round(height * side_px / max(alpha.shape))))
-    small = cv2.GaussianBlur(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA), (0, 0), blur_px)
-    rng = np.random.default_rng(seed)
-    bend = [
-        cv2.resize(rng.standard_normal((9, 9)).astype(np.float32), size, interpolation=cv2.INTER_CUBIC) for _ in "yx"
-    ]
-    y, x = np.mgrid[: size[1], : size[0]].astype(np.float32)
-    moved = cv2.remap(
-        small, x + shift_px * bend[0], y + shift_px * bend[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    clipped = np.clip(moved, 0.0025, 0.9975)
-    return np.log(clipped / (1 - clipped)).astype(np.float32)
 
 
 def upsampled(logits, hw):
