@@ -32,7 +32,9 @@ def to_canvas(pixels: RgbaImage, canvas_hw: Hw) -> tuple[Canvas, Alpha]:
     box = Letterbox.fit(pixels.shape[:2], canvas_hw)
     (top, left), (height, width) = box.pad_tl, box.scaled_hw
     alpha = np.zeros(canvas_hw, np.float32)
-    alpha[top : top + height, left : left + width] = resize(pixels[..., 3].astype(np.float32), box.scaled_hw) / 255
+    alpha[top : top + height, left : left + width] = np.clip(
+        resize(pixels[..., 3].astype(np.float32), box.scaled_hw) / 255, 0, 1
+    )
     return box.apply(pixels[..., :3]), alpha
 
 

@@ -112,7 +112,8 @@ def _run_phase(
         lr = rate_at(phase, trainer.seen - start)
         trainer.optimizer.param_groups[0]["lr"] = lr * phase.encoder_lr_share
         trainer.optimizer.param_groups[1]["lr"] = lr
-        losses.append(_step(trainer, images, targets, recipe.ema_decay))
+        decay = average_decay(recipe.ema_decay, trainer.seen // phase.batch)
+        losses.append(_step(trainer, images, targets, decay))
         before, trainer.seen = trainer.seen, trainer.seen + len(images)
         if trainer.seen - last_report >= recipe.checkpoint_every // 8:
             speed = (trainer.seen - last_report) / (time.monotonic() - began)
@@ -139,6 +140,11 @@ def _step(trainer: Trainer, images: Tensor, targets: Tensor, ema_decay: float) -
     trainer.optimizer.step()
     update_average(trainer.average, trainer.network, ema_decay)
     return loss.item()
+
+
+def average_decay(final: float, steps: int) -> float:
+    """Shorter memory at first, so that the random start is soon forgotten."""
+    return min(final, (1 + steps) / (10 + steps))
 
 
 @torch.no_grad()

@@ -75,7 +75,8 @@ def vary(rng: Generator, cutout: Cutout, kind: str) -> Cutout:
         image = (low + pale * (rng.uniform(244, 255) - low) / top).astype(np.float32)
     else:
         tint = rng.uniform(0.75, 1.2) * rng.uniform(0.88, 1.12, 3)
-        image = 255 * (np.clip(image / 255, 0, 1) ** np.float32(rng.uniform(0.75, 1.3))) * tint.astype(np.float32)
+        gamma = rng.uniform(0.75, 1.3)
+        image = (255 * (np.clip(image / 255, 0, 1) ** gamma) * tint).astype(np.float32)
     return Cutout(np.clip(image, 0, 255).astype(np.uint8), np.ascontiguousarray(alpha))
 
 

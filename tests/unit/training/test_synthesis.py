@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+
+from training.augment import augment, random_crop, to_canvas
+from training.cutouts import Cutout, cropped, is_whole, without_rim
+from training.synthesis import Kit, empty_scene, lay, scene
+
+
+@pytest.fixture
+def kit():
+    rows, columns = np.mgrid[:60, :40]
+    alpha = (np.hypot((rows - 30) / 30, (columns - 20) / 20) < 1).astype(np.float32)
+    red = np.zeros((60, 40, 3), np.uint8)
+    red[..., 0] = 200
+    grounds = [np.full((80, 120, 3), shade, np.uint8) for shade in (60, 190)]
+    return Kit([Cutout(red, alpha)], [Cutout(red[::-1].copy(), alpha)], grounds, grounds)
+
+
+def test_the_same_seed_draws_the_same_scene(kit):
+    one, other = (scene(np.random.default_rng([7, 1]), kit, 96) for _ in range(2))
+    assert np.array_equal(one, other)
+    assert not np.array_equal(one[..., :3].mean(), scene(np.random.default_rng([7, 2]), kit, 96)[..., :3].mean())
+
+
+def test_scenes_hold_a_product_and_fit_the_frame(kit):
+    for number in range(30):
+        pixels = scene(np.random.default_rng(number), kit, 96)
+        assert max(pixels.shape[:2]) == 96
+        assert pixels.dtype == np.uint8
+        assert 0.005 < (pixels[..., 3] > 127).mean() < 0.95
+
+
+def test_an_empty_scene_has_an_empty_target(kit):
+    pixels = empty_scene(np.random.default_rng(3), kit, 96)
+    assert pixels[..., 3].max() == 0
+
+
+def test_a_laid_product_keeps_its_colour_up_to_its_edge(kit):
+    for number in range(10):
+        product, alpha = lay(np.random.default_rng(number), kit.exact[0], (90, 90), "studio")
+        inside = alpha > 0.3
+        assert abs(product[inside] - (200, 0, 0)).max() < 4
+
+
+def test_augment_is_decided_by_the_generator(kit):
+    pixels = scene(np.random.default_rng(1), kit, 96)
+    for number in range(20):
+        results = [augment(np.random.default_rng(number), pixels, (64, 64)) for _ in range(2)]
+        assert np.array_equal(results[0][0], results[1][0])
+        image, alpha = results[0]
+        assert (image.shape, image.dtype) == ((64, 64, 3), np.uint8)
+        assert (alpha.shape, alpha.dtype) == ((64, 64), np.float32)
+        assert 0 <= alpha.min() <= alpha.max() <= 1
+
+
+def test_image_and_target_stay_aligned():
+    pixels = np.zeros((50, 100, 4), np.uint8)
+    pixels[10:30, 20:60] = 255
+    image, alpha = to_canvas(pixels, (64, 64))
+    assert np.abs(image[16:48, :, 0] / 255.0 - alpha[16:48]).max() < 0.02
+    assert not alpha[:16].any()
+
+
+def test_a_crop_keeps_most_of_the_product(kit):
+    pixels = scene(np.random.default_rng(5), kit, 96)
+    total = pixels[..., 3].sum(dtype=np.int64)
+    for number in range(20):
+        crop = random_crop(np.random.default_rng(number), pixels)
+        assert crop[..., 3].sum(dtype=np.int64) >= 0.75 * total
+
+
+def test_whole_objects_are_told_from_cut_ones():
+    alpha = np.zeros((40, 40), np.float32)
+    alpha[10:30, 10:30] = 1
+    assert is_whole(alpha)
+    assert not is_whole(np.roll(alpha, 10, axis=0))
+    two = alpha.copy()
+    two[10:30, 19:21] = 0
+    assert not is_whole(two)
+
+
+def test_the_rim_is_pulled_inwards():
+    alpha = np.zeros((40, 40), np.float32)
+    alpha[10:30, 10:30] = 1
+    inner = without_rim(alpha)
+    assert inner[20, 20] == 1
+    assert inner.sum() < alpha.sum()
+    assert inner[9, 20] < 0.1
+
+
+def test_an_empty_cutout_is_refused():
+    with pytest.raises(ValueError, match="empty"):
+        cropped(np.zeros((5, 5, 3), np.uint8), np.zeros((5, 5), np.float32))

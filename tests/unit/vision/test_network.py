@@ -1,0 +1,89 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from vision.segmenters.network import WeightsError, build_network, file_sha256, load_network, save_network
+from vision.segmenters.spec import WEIGHTS_FOLDER, ModelSpec, read_spec
+
+SPEC = ModelSpec(
+    name="tiny",
+    version="3",
+    architecture="smp-unet",
+    encoder="tu-tf_efficientnet_lite0",
+    decoder_channels=(16, 12, 8, 8, 8),
+    canvas_hw=(64, 96),
+    mean=(0.5, 0.4, 0.3),
+    std=(0.2, 0.3, 0.4),
+    weights_sha256="",
+)
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return build_network(SPEC).eval()
+
+
+@torch.inference_mode()
+def test_logits_have_the_canvas_resolution(network):
+    assert network(torch.zeros(2, 3, 64, 96)).shape == (2, 1, 64, 96)
+
+
+@torch.inference_mode()
+def test_normalisation_is_inside(network):
+    images = torch.rand(1, 3, 64, 96) * 255
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (SPEC.mean, SPEC.std))
+    assert torch.allclose(network(images), network.unet((images / 255 - mean) / std), atol=1e-4)
+
+
+@torch.inference_mode()
+def test_saved_and_loaded_weights_agree(network, tmp_path):
+    spec = save_network(network, SPEC, tmp_path)
+    assert spec == read_spec("tiny-3", tmp_path)
+    assert spec.model_id == "tiny@3"
+    images = torch.rand(1, 3, 64, 96) * 255
+    expected, found = (torch.sigmoid(each(images)) for each in (network, load_network(spec, tmp_path)))
+    assert (expected - found).abs().max() < 2 / 255
+
+
+def test_changed_weights_are_refused(network, tmp_path):
+    spec = save_network(network, SPEC, tmp_path)
+    path = tmp_path / "tiny-3.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x55")
+    with pytest.raises(WeightsError, match="sha256"):
+        load_network(spec, tmp_path)
+
+
+def test_weights_of_another_architecture_are_refused(network, tmp_path):
+    save_network(network, SPEC, tmp_path)
+    path = tmp_path / "tiny-3.safetensors"
+    state = load_file(path)
+    state["extra"] = torch.zeros(1)
+    save_file(state, path)
+    with pytest.raises(WeightsError, match="extra"):
+        load_network(replace(SPEC, weights_sha256=file_sha256(path)), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"), [({"architecture": "x"}, "architecture"), ({"canvas_hw": (64, 100)}, "multiple")]
+)
+def test_odd_specs_are_refused(change, word):
+    with pytest.raises(ValueError, match=word):
+        build_network(replace(SPEC, **change))
+
+
+def test_a_sidecar_with_unknown_fields_is_refused():
+    text = SPEC.to_json().replace('"encoder"', '"encoder2"')
+    with pytest.raises(TypeError, match="encoder2"):
+        ModelSpec.from_json(text)
+
+
+def test_the_package_ships_exactly_one_model_and_it_loads():
+    (sidecar,) = WEIGHTS_FOLDER.glob("*.json")
+    (weights,) = WEIGHTS_FOLDER.glob("*.safetensors")
+    spec = read_spec(sidecar.stem)
+    assert weights.stem == sidecar.stem == spec.file_stem
+    assert weights.stat().st_size < 40_000_000
+    load_network(spec)
