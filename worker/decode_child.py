@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from math import prod
@@ -41,6 +42,8 @@ def main(arguments: list[str], decode_photo: Decode = decode) -> None:
     # The parent alone decides when to stop: Ctrl-C and a service manager's TERM reach the whole group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Pillow warns of damaged metadata and goes on: no news in a process that reads what strangers send.
+    warnings.filterwarnings("ignore", module="PIL")
     _limit_memory(int(memory_bytes))
     with socket.socket(fileno=int(socket_fd)) as parent:
         parent.sendall(READY)

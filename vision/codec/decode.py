@@ -75,7 +75,7 @@ def decode(data: bytes, limits: Limits, allocate: Allocate = _empty) -> Decoded:
         with Image.open(BytesIO(data), formats=PILLOW_FORMATS) as image:
             image.load()
             deep = header.format == "png" and _is_deep_png(data)
-            colour, alpha = _deep(data) if deep else _split(image)
+            colour, alpha = _deep(data, image.info.get("transparency")) if deep else _split(image)
             colour, icc = to_srgb(colour, cast("bytes | None", image.info.get("icc_profile")))
             # Again, as the pixels have been read now: a PNG may keep its EXIF behind them.
             orientation = orientation_of(image)
@@ -107,24 +107,33 @@ def _is_deep_png(data: bytes) -> bool:
     return data[_PNG_BITS] == 16  # noqa: PLR2004
 
 
-def _deep(data: bytes) -> tuple[Image.Image, Image.Image | None]:
-    """16 bits a channel to 8, rounded.
+def _deep(data: bytes, key: object) -> tuple[Image.Image, Image.Image | None]:
+    """16 bits a channel to 8, rounded; `key` is the one transparent level of a grey PNG, or None.
 
     Pillow cuts the low byte off; OpenCV keeps it, and reads here what Pillow has read whole before.
     """
-    wide = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        wide = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise ImageError("failed_to_read_image", "This 16 bit PNG cannot be read.") from error
     if wide is None or wide.dtype != np.uint16:
         raise ImageError("failed_to_read_image", "This kind of 16 bit PNG cannot be read.")
     planes = _to_8_bits(wide).reshape(*wide.shape[:2], -1)
     alpha = Image.fromarray(planes[..., 3]) if planes.shape[2] == _BGRA else None
+    if wide.ndim == 2 and key is not None:  # noqa: PLR2004
+        alpha = Image.fromarray(np.where(wide == key, 0, 255).astype(np.uint8))
     if data[_PNG_COLOUR_TYPE] in _PNG_GREY_TYPES:
         return Image.fromarray(planes[..., 0]), alpha
     return Image.fromarray(np.ascontiguousarray(planes[..., 2::-1])), alpha
 
 
 def _to_8_bits(wide: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """round(v * 255 / 65535) of 0..65535, in whole numbers."""
-    return ((wide.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    """round(v * 255 / 65535) of 0..65535 in whole numbers, strip by strip."""
+    out = np.empty(wide.shape, np.uint8)
+    for top in range(0, wide.shape[0], _STRIP_ROWS):
+        strip = slice(top, top + _STRIP_ROWS)
+        out[strip] = (wide[strip].astype(np.uint32) + 128) // 257
+    return out
 
 
 def _turn(plane: Image.Image, orientation: int) -> Image.Image:

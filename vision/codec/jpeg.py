@@ -10,8 +10,11 @@ the cut; the idea is mozjpeg's "overshoot deringing". Two things make it work wi
   comes back with room from -128 to 382. Rounding the input to half steps costs less than the quantisation does.
 - With luma and chroma the cut would come before the colours are mixed, and the chroma's ringing would still tint the
   white. So the three channels are stored as R, G and B (component ids R, G, B and Adobe's marker, transform 0, which
-  libjpeg, browsers and picture editors follow). Colours get sharper edges by it, and flat colours have no rounding at
-  all; the file is about twice as large as with YCbCr at the same quality number.
+  libjpeg, browsers and picture editors follow). Colours keep sharper edges, and flat ones are not rounded on the way
+  through YCbCr; the file is about twice as large as with YCbCr at the same quality number, and better.
+
+Half steps would put odd levels off by one, so a background that has other levels than 255 and 0 is stored at full
+contrast, without the room.
 """
 
 from io import BytesIO
@@ -26,6 +29,7 @@ from vision.arrays import Mask, RgbImage
 Plane = TypeVar("Plane", bound=NDArray[Any])
 
 _BLOCK: Final = 8
+_WHITE: Final = 255
 _FIRST_MARGIN: Final = 12
 _MAX_MARGIN: Final = 60
 _ROUNDS: Final = 4
@@ -38,13 +42,22 @@ _HALF: Final = np.rint(np.arange(256) / 2 + 64).astype(np.uint8)
 
 
 def write_jpeg(image: RgbImage, background: Mask, quality: int) -> bytes:
-    """Baseline JPEG, full colour resolution, no metadata. Background channels of 255 and of 0 come back as such.
+    """Baseline JPEG, full colour resolution, no metadata.
 
-    `background` are the pixels of one flat colour. Channels of other levels are exact in blocks that are all
-    background, and ring beside the product as in any JPEG.
+    `background` are the pixels of one flat colour. Where its channels are all 255 or 0 (white above all), each of
+    these pixels comes back exactly. Other colours, such as a light grey, are exact in blocks that are all background
+    (from quality 80 on), and ring beside the product as in any JPEG.
+    """
+    colour = image.reshape(-1, 3)[np.argmax(background)]
+    if background.any() and np.isin(colour, (0, 255)).all():
+        return _write_with_room(image, background, quality)
+    return _save(image, quality=quality)
 
-    Blocks that do not come out right are written again with more room. Verify what comes back
-    (`vision.codec.verify`): nothing proves that four rounds are enough for every picture.
+
+def _write_with_room(image: RgbImage, background: Mask, quality: int) -> bytes:
+    """Write background beyond 255 and 0, and blocks that do not come out right again with more room.
+
+    Verify what comes back (`vision.codec.verify`): nothing proves that four rounds are enough for every picture.
     """
     height, width = background.shape
     table = _half_table(quality)
@@ -53,15 +66,14 @@ def write_jpeg(image: RgbImage, background: Mask, quality: int) -> bytes:
     by, bx = np.nonzero(_blocks_any(ground) & _blocks_any(~ground))
     levels = _as_blocks(_padded(image))[by, :, bx]
     behind = _as_blocks(ground)[by, :, bx][..., None]
-    white, black = behind & (levels == 255), behind & (levels == 0)  # noqa: PLR2004
-    outwards = white.astype(np.int16) - black
+    outwards = np.where(behind, np.where(levels == _WHITE, 1, -1), 0)
     margin = np.full((len(by), 1, 1, 1), _FIRST_MARGIN, np.int16)
     encoded = b""
     for _ in range(_ROUNDS):
         _as_blocks(half)[by, :, bx] = (_HALF[levels] + outwards * margin).astype(np.uint8)
         encoded = _double_steps(_save(half[:height, :width], qtables=[table]))
         back = _as_blocks(_padded(_decode(encoded)))[by, :, bx]
-        wrong = ((white | black) & (back != levels)).any(axis=(1, 2, 3))
+        wrong = (behind & (back != levels)).any(axis=(1, 2, 3))
         if not wrong.any():
             break
         margin[wrong] = np.minimum(margin[wrong] * 2, _MAX_MARGIN)
