@@ -93,6 +93,7 @@ class Settings(BaseSettings):
     orphan_age: timedelta = Field(
         default=timedelta(hours=1), description="A file that no row names is removed when it is older."
     )
+    orphan_pause_s: float = Field(default=600.0, ge=0, description="Pause between two searches for such files.")
 
     @field_validator("egress_allow", "egress_ports", mode="before")
     @classmethod

@@ -4,37 +4,54 @@ A lease here is a due time moved into the future: a worker that dies lets it lap
 attempt number is the fencing token.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, func, select, update
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy import ColumnElement, exists, func, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
 from db.models import DeliveryStatus, Fetch, Job, JobStatus, WebhookDelivery
 
 
-def claim_fetches(session: Session, *, limit: int, lease_s: float) -> Sequence[Fetch]:
-    """Take due downloads: attempt + 1, not due again before the lease is over."""
+def claim_fetches(
+    session: Session, *, limit: int, lease_s: float, busy_hosts: Collection[str] = ()
+) -> Sequence[tuple[UUID, int, JobStatus, str | None]]:
+    """Take due downloads: attempt + 1, not due again before the lease is over. Those of `busy_hosts` are left.
+
+    Returns (job id, attempt, the job's status, its source URL).
+    """
     due = (
         select(Fetch.job_id)
-        .where(Fetch.due_at <= func.now())
+        .join(Job, Job.id == Fetch.job_id)
+        .where(Fetch.due_at <= func.now(), func.coalesce(host_of(Job.source_url), "").not_in(busy_hosts))
         .order_by(Fetch.due_at)
         .limit(limit)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, of=Fetch)
     )
-    return session.scalars(
+    claimed = session.execute(
         update(Fetch)
-        .where(Fetch.job_id.in_(due.scalar_subquery()))
+        .where(Fetch.job_id.in_(due.scalar_subquery()), Job.id == Fetch.job_id)
         .values(attempt=Fetch.attempt + 1, due_at=func.now() + timedelta(seconds=lease_s))
-        .returning(Fetch)
-        .execution_options(synchronize_session=False, populate_existing=True)
-    ).all()
+        .returning(Fetch.job_id, Fetch.attempt, Job.status, Job.source_url)
+        .execution_options(synchronize_session=False)
+    )
+    return [(job_id, attempt, status, url) for job_id, attempt, status, url in claimed]
+
+
+def host_of(url: ColumnElement[Any] | InstrumentedAttribute[Any]) -> ColumnElement[str]:
+    """The authority of a URL column, in lower case: what one slow server is known by."""
+    return func.lower(func.split_part(url, "/", 3))
 
 
 def settle_fetch(
-    session: Session, job_id: UUID, *, attempt: int, due_at: datetime | None, last_error: str | None
+    session: Session,
+    job_id: UUID,
+    *,
+    attempt: int,
+    due_at: datetime | ColumnElement[datetime] | None,
+    last_error: str | None,
 ) -> bool:
     """Record how a download went: due again at `due_at`, or never; False when the attempt is not the last one."""
     settled = session.scalar(
@@ -47,11 +64,25 @@ def settle_fetch(
     return settled is not None
 
 
-def claim_deliveries(session: Session, *, limit: int, lease_s: float) -> Sequence[WebhookDelivery]:
-    """Take due deliveries with their events: attempt + 1, not due again before the lease is over."""
+def lock_job(session: Session, job_id: UUID) -> None:
+    """Lock a job before its fetch, as canceling does: taken in two orders, the two locks would block each other."""
+    session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
+
+
+def claim_deliveries(
+    session: Session, *, limit: int, lease_s: float, busy_hosts: Collection[str] = ()
+) -> Sequence[WebhookDelivery]:
+    """Take due deliveries with their events: attempt + 1, not due again before the lease is over.
+
+    Those to `busy_hosts` are left.
+    """
     due = (
         select(WebhookDelivery.id)
-        .where(WebhookDelivery.status == DeliveryStatus.PENDING, WebhookDelivery.due_at <= func.now())
+        .where(
+            WebhookDelivery.status == DeliveryStatus.PENDING,
+            WebhookDelivery.due_at <= func.now(),
+            host_of(WebhookDelivery.url).not_in(busy_hosts),
+        )
         .order_by(WebhookDelivery.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)

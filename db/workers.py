@@ -23,9 +23,10 @@ def leave(session: Session, name: str) -> None:
     session.execute(delete(WorkerHeartbeat).where(WorkerHeartbeat.name == name))
 
 
-def forget_silent(session: Session, *, since: timedelta) -> None:
-    """Remove heartbeats of workers that died long ago."""
-    session.execute(delete(WorkerHeartbeat).where(WorkerHeartbeat.beat_at < func.now() - since))
+def forget_silent(session: Session, *, since: timedelta) -> int:
+    """Remove heartbeats of workers that died long ago; returns how many."""
+    gone = delete(WorkerHeartbeat).where(WorkerHeartbeat.beat_at < func.now() - since).returning(WorkerHeartbeat.name)
+    return len(session.scalars(gone).all())
 
 
 def live(session: Session, *, within_s: float) -> Sequence[WorkerHeartbeat]:

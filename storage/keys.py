@@ -2,10 +2,18 @@
 
 from uuid import UUID
 
+PREFIXES = ("jobs", "mattes")
+"""Under which every key lies."""
+
 
 def input_key(job_id: UUID) -> str:
     """The photo of a job."""
     return f"jobs/{job_id.hex}/input"
+
+
+def fetched_key(job_id: UUID, attempt: int) -> str:
+    """The photo of a job, downloaded; the attempt keeps a late download apart from the one that counts."""
+    return f"jobs/{job_id.hex}/input-{attempt}"
 
 
 def output_key(job_id: UUID, attempt: int, name: str, extension: str) -> str:

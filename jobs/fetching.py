@@ -1,0 +1,119 @@
+"""How a job gets its photo from a URL: claimed under a lease, arrived, due again, or given up."""
+
+import random
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlalchemy.orm import Session
+
+from db import jobs as rows
+from db import outgoing
+from db.models import JobStatus
+from jobs import events
+from jobs.errors import JobError
+from jobs.lifecycle import retry_delay
+from jobs.service import input_columns
+from jobs.values import StoredInput
+
+# A server may ask us to come back later, but not to keep a job waiting for ever.
+MAX_RETRY_AFTER = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class ClaimedFetch:
+    """A download in a worker's hands. `attempt` fences: only this attempt may settle it."""
+
+    job_id: UUID
+    attempt: int
+    url: str
+
+    @property
+    def host(self) -> str:
+        """The authority of the URL, as `db.outgoing.host_of` sees it."""
+        return host_of(self.url)
+
+
+@dataclass(frozen=True)
+class RetryTerms:
+    """How often and at what pace downloads are tried."""
+
+    max_tries: int
+    backoff_s: float
+
+
+def host_of(url: str) -> str:
+    """The authority of a URL, in lower case."""
+    return url.split("/")[2].lower() if url.count("/") > 1 else ""
+
+
+def claim(session: Session, *, limit: int, lease_s: float, busy_hosts: Collection[str] = ()) -> list[ClaimedFetch]:
+    """Take due downloads. Those of jobs that are final meanwhile are settled here."""
+    claimed = []
+    for job_id, attempt, status, url in outgoing.claim_fetches(
+        session, limit=limit, lease_s=lease_s, busy_hosts=busy_hosts
+    ):
+        if status is JobStatus.QUEUED and url is not None:
+            claimed.append(ClaimedFetch(job_id, attempt, url))
+        else:
+            outgoing.settle_fetch(session, job_id, attempt=attempt, due_at=None, last_error=f"job is {status.value}")
+    return claimed
+
+
+def arrive(session: Session, fetch: ClaimedFetch, stored: StoredInput, *, fetch_ms: int) -> bool:
+    """The photo is stored: the job is due for a gpu worker. False when the fetch is no longer ours."""
+    outgoing.lock_job(session, fetch.job_id)
+    if not outgoing.settle_fetch(session, fetch.job_id, attempt=fetch.attempt, due_at=None, last_error=None):
+        return False
+    moved = rows.move(
+        session,
+        fetch.job_id,
+        to=JobStatus.QUEUED,
+        from_={JobStatus.QUEUED},
+        attempt=None,
+        due_at=func.now(),
+        metrics={"fetch_ms": fetch_ms},
+        **input_columns(stored),
+    )
+    return moved is not None
+
+
+def retry_or_fail(
+    session: Session, fetch: ClaimedFetch, error: JobError, terms: RetryTerms, *, retry_after_s: float, base_url: str
+) -> bool:
+    """Due again a little later where that can help and tries are left, else the job fails with its event.
+
+    False when the fetch is no longer ours.
+    """
+    outgoing.lock_job(session, fetch.job_id)
+    final = not error.retryable or fetch.attempt >= terms.max_tries
+    pause = max(
+        retry_delay(fetch.attempt - 1, base_s=terms.backoff_s, rng=random.Random()),
+        min(timedelta(seconds=retry_after_s), MAX_RETRY_AFTER),
+    )
+    due_at = None if final else func.now() + pause
+    if not outgoing.settle_fetch(
+        session, fetch.job_id, attempt=fetch.attempt, due_at=due_at, last_error=f"{error.code}: {error.detail}"
+    ):
+        return False
+    if final:
+        _fail(session, fetch.job_id, error, base_url=base_url)
+    return True
+
+
+def _fail(session: Session, job_id: UUID, error: JobError, *, base_url: str) -> None:
+    failed = rows.move(
+        session,
+        job_id,
+        to=JobStatus.FAILED,
+        from_={JobStatus.QUEUED},
+        attempt=None,
+        completed_at=func.now(),
+        due_at=None,
+        error_code=error.code,
+        error_detail=error.detail,
+    )
+    if failed is not None:
+        events.record(session, failed, base_url=base_url)

@@ -1,0 +1,79 @@
+"""One delivery: one signed POST, and what came back, on record."""
+
+import random
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from db.session import Sessions
+from jobs import webhooks
+from jobs.egress import EgressRefusedError
+from jobs.webhooks import Attempt, ClaimedDelivery, Judgement, classify, signed_headers
+from worker.http import Answer, CallError, Deadline, HttpClient, retry_after_s
+
+log = structlog.get_logger(__name__)
+
+_EXCERPT_BYTES = 2048  # of a failure's body, for whoever runs the service
+
+
+@dataclass(frozen=True)
+class Delivering:
+    """What a delivery needs."""
+
+    sessions: Sessions
+    client: HttpClient
+    timeout_s: float
+
+
+def run(needs: Delivering, delivery: ClaimedDelivery) -> None:
+    """Send a claimed delivery and settle it. Never in a transaction meanwhile."""
+    attempt = post(needs.client, delivery, timeout_s=needs.timeout_s)
+    with needs.sessions.begin() as session:
+        settled = webhooks.settle(session, delivery, attempt, rng=random.Random())
+    log.info(
+        "webhook_sent",
+        event_id=delivery.event_id,
+        attempt=delivery.attempt,
+        http_status=attempt.http_status,
+        error=attempt.error,
+        took_ms=attempt.took_ms,
+        settled=settled,
+    )
+
+
+def post(client: HttpClient, delivery: ClaimedDelivery, *, timeout_s: float) -> Attempt:
+    """ONE POST: no redirects, one deadline, little of the answer read. No database."""
+    now = datetime.now(UTC)
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": "Packshot",
+        **signed_headers(delivery.secret, event_id=delivery.event_id, now=now, body=delivery.body),
+    }
+    started = time.monotonic()
+    status: int | None = None
+    error: str | None = None
+    excerpt: str | None = None
+    asked_s = 0.0
+    try:
+        with client.call(
+            "POST", delivery.url, deadline=Deadline(timeout_s), headers=headers, content=delivery.body
+        ) as answer:
+            status = answer.status
+            asked_s = retry_after_s(answer, now=now)
+            # A receiver that has said 2xx has the event, whatever becomes of the rest of its answer.
+            excerpt = None if classify(status) is Judgement.DELIVERED else _excerpt(answer)
+    except (CallError, EgressRefusedError) as failure:
+        error = str(failure)
+    return Attempt(status, error, excerpt, round((time.monotonic() - started) * 1000), asked_s)
+
+
+def _excerpt(answer: Answer) -> str:
+    """The start of the body as text that PostgreSQL takes."""
+    start = bytearray()
+    for chunk in answer.body:
+        start += chunk
+        if len(start) >= _EXCERPT_BYTES:
+            break
+    return start[:_EXCERPT_BYTES].decode("utf-8", "replace").replace("\x00", "\ufffd")

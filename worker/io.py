@@ -1,0 +1,166 @@
+"""The io worker: downloads what is due, delivers what is due, until nothing is.
+
+Two lanes, so that slow downloads do not keep webhooks waiting; in each, one host gets a share of the slots, so that a
+dead endpoint does not keep the others waiting. A slot is filled again the moment it is free.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
+from sqlalchemy import Engine
+
+from config.settings import Settings
+from db.session import Sessions, build_engine, build_sessions
+from dispatch.celery_app import build_celery
+from dispatch.doorbell import Doorbell
+from dispatch.names import Bell
+from jobs import fetching, webhooks
+from jobs.egress import Policy
+from storage.local import LocalStorage
+from worker import deliver, fetch
+from worker.http import HttpClient
+
+log = structlog.get_logger(__name__)
+
+_POOL_SIZE = 8  # connections; transactions here last milliseconds
+_LOOK_AGAIN_S = 0.25  # while work is in flight: its end, or a new row, is seen this soon
+# Beyond a call's deadline: time to store what came and to commit it, before others take the row for lost.
+_FETCH_GRACE_S = 60.0
+_DELIVERY_GRACE_S = 30.0
+
+
+@dataclass(frozen=True)
+class Errand:
+    """A claimed row: the host it calls, and the work to be done for it."""
+
+    host: str
+    run: Callable[[], None]
+
+
+# (most rows, hosts to leave alone) -> rows taken
+Claim = Callable[[int, Collection[str]], Sequence[Errand]]
+
+
+class Lane:
+    """Slots for one kind of work, shared by all drains of this process."""
+
+    def __init__(self, name: str, pool: ThreadPoolExecutor, claim: Claim, *, slots: int) -> None:
+        self._name = name
+        self._pool = pool
+        self._claim = claim
+        self._slots = slots
+        self._host_slots = max(1, slots // 4)
+        self._lock = threading.RLock()  # a future that is done at once reports in the thread that holds it
+        self._running: dict[Future[None], str] = {}
+
+    def running(self) -> list[Future[None]]:
+        """What is in flight."""
+        with self._lock:
+            return list(self._running)
+
+    def fill(self) -> bool:
+        """Claim and start what is due, as far as slots are free; whether there was any."""
+        started = False
+        with self._lock:
+            while limit := min(self._slots - len(self._running), self._host_slots):
+                in_flight = Counter(self._running.values())
+                busy = [host for host, count in in_flight.items() if count >= self._host_slots]
+                errands = self._claim(limit, busy)
+                for errand in errands:
+                    self._start(errand)
+                if not errands:
+                    break
+                started = True
+        return started
+
+    def _start(self, errand: Errand) -> None:
+        future = self._pool.submit(errand.run)
+        self._running[future] = errand.host
+        future.add_done_callback(self._finish)
+
+    def _finish(self, future: Future[None]) -> None:
+        with self._lock:
+            del self._running[future]
+        error = future.exception()
+        if error is not None:  # the row's lease lapses and it is due again
+            log.error("errand_broke_off", lane=self._name, exc_info=error)
+
+
+@dataclass(frozen=True)
+class IoResources:
+    """What an io worker process holds. Setting `stop` ends drains once the work in flight is done."""
+
+    settings: Settings
+    engine: Engine
+    sessions: Sessions
+    bell: Doorbell
+    client: HttpClient
+    pool: ThreadPoolExecutor
+    lanes: tuple[Lane, ...]
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def close(self) -> None:
+        """Let the work in flight end, then give everything back."""
+        self.stop.set()
+        self.pool.shutdown()
+        self.client.close()
+        self.bell.close()
+        self.engine.dispose()
+
+
+def build(settings: Settings, *, client: HttpClient | None = None) -> IoResources:
+    """Set up an io worker process. A test hands in a client of its own."""
+    engine = build_engine(settings.require_database_url(), pool_size=_POOL_SIZE)
+    sessions = build_sessions(engine)
+    bell = Doorbell(settings, build_celery(settings))
+    calls = client or HttpClient(Policy.from_settings(settings), lookups=2 * settings.io_concurrency)
+    pool = ThreadPoolExecutor(2 * settings.io_concurrency, thread_name_prefix="io")
+    downloads = fetch.Fetching(settings, sessions, LocalStorage(settings.files_path), calls, bell)
+    deliveries = deliver.Delivering(sessions, calls, settings.webhook_timeout_s)
+    lanes = (
+        Lane("fetch", pool, partial(_claim_fetches, downloads), slots=settings.io_concurrency),
+        Lane("deliver", pool, partial(_claim_deliveries, deliveries), slots=settings.io_concurrency),
+    )
+    return IoResources(settings, engine, sessions, bell, calls, pool, lanes)
+
+
+def drain(res: IoResources, *, moved: Callable[[], None] = lambda: None) -> None:
+    """Work until nothing is due and nothing in flight, or until `res.stop`. Several at a time share the slots.
+
+    `moved` is called whenever something was started or ended.
+    """
+    res.bell.answer(Bell.IO)
+    while not res.stop.is_set():
+        filled = [lane.fill() for lane in res.lanes]  # each lane gets its turn
+        if any(filled):
+            moved()
+            continue
+        running = _running(res)
+        if not running:
+            return
+        ended, _ = wait(running, timeout=_LOOK_AGAIN_S, return_when=FIRST_COMPLETED)
+        if ended:
+            moved()
+    wait(_running(res))
+
+
+def _running(res: IoResources) -> list[Future[None]]:
+    return [future for lane in res.lanes for future in lane.running()]
+
+
+def _claim_fetches(needs: fetch.Fetching, limit: int, busy: Collection[str]) -> list[Errand]:
+    lease_s = needs.settings.fetch_timeout_s + _FETCH_GRACE_S
+    with needs.sessions.begin() as session:
+        claimed = fetching.claim(session, limit=limit, lease_s=lease_s, busy_hosts=busy)
+    return [Errand(one.host, partial(fetch.run, needs, one)) for one in claimed]
+
+
+def _claim_deliveries(needs: deliver.Delivering, limit: int, busy: Collection[str]) -> list[Errand]:
+    with needs.sessions.begin() as session:
+        claimed = webhooks.claim(session, limit=limit, lease_s=needs.timeout_s + _DELIVERY_GRACE_S, busy_hosts=busy)
+    return [Errand(one.host, partial(deliver.run, needs, one)) for one in claimed]
