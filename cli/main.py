@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cli import keys, services
+from cli.demo import demo
 from cli.processes import stop_with_parent
 from cli.up import up
 
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 app.add_typer(keys.app, name="keys")
 app.command()(up)
+app.command()(demo)
 app.command()(services.api)
 app.command()(services.worker)
 app.command()(services.migrate)

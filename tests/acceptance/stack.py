@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import psutil
 
+from cli.ports import free_port
 from cli.processes import Child, settings_environment
 from cli.stack import SERVICES, complete
 from config.settings import Settings
@@ -17,7 +18,6 @@ from db.models import JobStatus
 from db.session import Sessions, build_engine, build_sessions
 from jobs import keys
 from jobs.lifecycle import FINAL
-from tests.ports import free_port
 
 READY_S = 90.0
 

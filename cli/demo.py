@@ -1,0 +1,96 @@
+"""`packshot demo`: real photos through the whole service, and a sheet to look at."""
+
+import io
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from PIL import Image, ImageOps
+from rich.table import Table
+
+from cli.client import Client, Done, ServiceError
+from cli.output import console, fail
+from cli.ports import free_port
+from cli.samples import NoPhotosError, photos_in, sample_photos
+from cli.sheet import SheetRow, before_after, contact_sheet
+from cli.stack import StackError, complete
+from cli.up import run_stack, stop_signals
+from config.settings import Settings
+
+_WAIT_S = 300.0
+_POLL_S = 0.2
+_SHEET_NAME = "contact-sheet.jpg"
+
+
+def demo(
+    photos: Annotated[Path | None, typer.Argument(help="A folder of your own photos.", file_okay=False)] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Where cutouts and sheet go.")] = Path("out/demo"),
+    picture: Annotated[Path | None, typer.Option(hidden=True, help="Also write the README's picture here.")] = None,
+) -> None:
+    """Start the service, cut out real photos through its API, write cutouts and a contact sheet, stop.
+
+    Has a data folder and a port of its own, so that it can run beside `packshot up`.
+    """
+    base = Settings()
+    settings = complete(base, data_dir=base.data_dir / "demo", port=free_port())
+    try:
+        files = sample_photos() if photos is None else photos_in(photos)
+        start = time.perf_counter()
+        with stop_signals() as stop, run_stack(settings, stop) as (stack, key):
+            console.print(f"The service was ready after {time.perf_counter() - start:.1f} s.")
+            if key is None:
+                raise fail("The database of PACKSHOT_DATABASE_URL has keys already; unset it for the demo.")
+            with Client(stack.url, key.token) as client, console.status(f"Cutting out {len(files)} photos"):
+                begin = time.perf_counter()
+                jobs = {name: client.submit(path.read_bytes(), path.name) for name, path in files.items()}
+                done = {
+                    name: client.wait(job, upload_s, timeout_s=_WAIT_S, poll_s=_POLL_S)
+                    for name, (job, upload_s) in jobs.items()
+                }
+                took_s = time.perf_counter() - begin
+                rows = {name: _row(client, files[name], each, out) for name, each in done.items()}
+    except (StackError, NoPhotosError, ServiceError) as error:
+        raise fail(str(error)) from None
+    sheet = out / _SHEET_NAME
+    contact_sheet([row for row in rows.values() if row is not None]).save(sheet, quality=92)
+    if picture is not None and (first := next(iter(rows.values()))) is not None:
+        before_after(first.before, first.cutout).save(picture, quality=92)
+    console.print(_table(done))
+    console.print(f"{len(files)} photos in {took_s:.1f} s. Cutouts in {out}, all of them on {sheet}.", markup=False)
+    if None in rows.values():
+        raise typer.Exit(1)
+
+
+def _row(client: Client, file: Path, done: Done, out: Path) -> SheetRow | None:
+    """Store the cutout; its row of the sheet, or None where the job failed."""
+    if done.job["status"] != "succeeded":
+        return None
+    png = client.download(done.job)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{file.stem}.png").write_bytes(png)
+    with Image.open(file) as photo:
+        before = ImageOps.exif_transpose(photo).convert("RGB")
+    with Image.open(io.BytesIO(png)) as image:
+        cutout = image.convert("RGBA")
+    source = done.job["input"]
+    size = f"{file.name}, {source['width']} x {source['height']}"
+    return SheetRow(before, cutout, (f"{size}: {_verdict(done.job)}", _stages(done.job["metrics"])))
+
+
+def _verdict(job: dict[str, Any]) -> str:
+    if job["status"] != "succeeded":
+        return f"{job['status']}: {(job['error'] or {}).get('code', '')}"
+    return ", ".join([job["verdict"], *job["reasons"]])
+
+
+def _stages(metrics: dict[str, Any]) -> str:
+    times = {name.removesuffix("_ms"): value for name, value in metrics.items() if name.endswith("_ms")}
+    return "  ".join(f"{stage} {ms} ms" for stage, ms in times.items())
+
+
+def _table(done: dict[str, Done]) -> Table:
+    table = Table("photo", "verdict", "upload to done", "stages")
+    for name, each in done.items():
+        table.add_row(name, _verdict(each.job), f"{each.latency_s:.2f} s", _stages(each.job["metrics"]))
+    return table

@@ -1,0 +1,103 @@
+"""`packshot remove`: photos to cutouts on this machine, no service needed."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from cli.cutting import Cutter, Result, limits_of
+from cli.loading import load_segmenter
+from cli.output import console, errors, fail
+from cli.plan import plan
+from config.logging import configure_logging
+from config.settings import Settings
+from jobs.errors import JobError
+from jobs.models import installed_models
+from jobs.params import parse_params
+from worker.decoders import DecoderPool
+
+_FULL_TABLE = 50
+"""Longer tables show only what somebody should look at."""
+_INTERRUPTED = 130
+
+
+def remove(
+    paths: Annotated[list[Path], typer.Argument(help="Photos, and folders of photos (searched with their folders).")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the cutouts, as OUT/<stem>.<format>.")],
+    output_format: Annotated[str, typer.Option("--format", help="png, webp or jpg.")] = "png",
+    background: Annotated[
+        str | None, typer.Option(help="transparent, white or #RRGGBB; white for jpg, else transparent.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="A model that `packshot models list` shows.")] = None,
+    existing_alpha: Annotated[
+        str, typer.Option(help="A photo's own transparency: auto (it is the matte), ignore or multiply.")
+    ] = "auto",
+    force: Annotated[bool, typer.Option(help="Do again what is done already, for other options.")] = False,
+) -> None:
+    """Cut products out of photos.
+
+    A photo whose cutout is there and not older is left as it is. One bad photo does not stop the rest; the exit code
+    is 1 if any failed. Nothing found in a photo is no failure: its verdict says so.
+    """
+    settings = Settings(log_level="error", log_format="console")
+    configure_logging(settings)
+    options = {"format": output_format, "background": background, "model": model, "existing_alpha": existing_alpha}
+    try:
+        params = parse_params(options, models=installed_models().names, default_model=settings.model)
+    except JobError as error:
+        raise fail(error.detail, code=2) from None
+    items = plan(paths, out, params.format)
+    results = [Result(item, problem=item.problem) for item in items if item.problem is not None]
+    done = [item for item in items if item.problem is None and item.is_done and not force]
+    todo = [item for item in items if item.problem is None and item not in done]
+    if todo:
+        try:
+            with _progress() as progress, DecoderPool(limits_of(settings), timeout_s=settings.decode_timeout_s) as pool:
+                bar = progress.add_task("loading the model", total=len(todo))
+                segmenter = load_segmenter(settings, params.model)
+                progress.update(bar, description="cutting out")
+
+                def report(result: Result) -> None:
+                    results.append(result)
+                    progress.advance(bar)
+
+                Cutter(settings, segmenter, pool, params).run(todo, report)
+        except KeyboardInterrupt:
+            errors.print("Stopped. What is written is whole; the same command goes on from here.")
+            raise typer.Exit(_INTERRUPTED) from None
+    _summarise(results, skipped=len(done))
+    if any(result.problem for result in results):
+        raise typer.Exit(1)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=errors,
+        transient=True,
+    )
+
+
+def _summarise(results: list[Result], *, skipped: int) -> None:
+    shown = results if len(results) <= _FULL_TABLE else [r for r in results if r.problem or r.verdict != "pass"]
+    table = Table("photo", "result", "why", "seconds")
+    for result in sorted(shown, key=lambda result: str(result.item.photo)):
+        photo = escape(str(result.item.photo))
+        if result.problem:
+            table.add_row(photo, "[red]failed[/red]", escape(result.problem), "")
+        else:
+            table.add_row(photo, result.verdict, ", ".join(result.reasons), f"{result.took_s:.1f}")
+    if shown:
+        console.print(table)
+    counts = Counter("failed" if result.problem else result.verdict for result in results)
+    words = [f"{counts[word]} {word}" for word in ("pass", "review", "fail", "failed") if counts[word]]
+    if skipped:
+        words.append(f"{skipped} done before")
+    console.print(", ".join(words) or "There is no photo to work on.")
