@@ -13,7 +13,7 @@ from typing import cast
 
 import numpy as np
 
-from cli.plan import Item
+from cli.plan import Item, Result
 from config.settings import Settings
 from jobs.params import JobParams
 from vision.arrays import Logits
@@ -32,17 +32,6 @@ from worker.models import StagedSegmenter
 
 _AHEAD = 2
 """Microbatches decoded, or being decoded, before their forward."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of a photo: written with a verdict, or a problem."""
-
-    item: Item
-    verdict: str = ""
-    reasons: tuple[str, ...] = ()
-    problem: str | None = None
-    took_s: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from rich.table import Table
 from cli.client import Client, Done, ServiceError
 from cli.output import console, fail
 from cli.ports import free_port
+from cli.processes import complete
 from cli.samples import NoPhotosError, photos_in, sample_photos
 from cli.sheet import SheetRow, before_after, contact_sheet
-from cli.stack import StackError, complete
+from cli.stack import StackError
 from cli.up import run_stack, stop_signals
 from config.settings import Settings
 

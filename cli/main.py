@@ -10,6 +10,7 @@ import typer
 from cli import keys, services
 from cli.demo import demo
 from cli.processes import stop_with_parent
+from cli.remove import remove
 from cli.up import up
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(keys.app, name="keys")
 app.command()(up)
+app.command()(remove)
 app.command()(demo)
 app.command()(services.api)
 app.command()(services.worker)

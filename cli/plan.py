@@ -25,6 +25,17 @@ class Item:
             return False
 
 
+@dataclass(frozen=True)
+class Result:
+    """What became of a photo: written with a verdict, or a problem."""
+
+    item: Item
+    verdict: str = ""
+    reasons: tuple[str, ...] = ()
+    problem: str | None = None
+    took_s: float = 0.0
+
+
 def plan(paths: Sequence[Path], output_dir: Path, output_format: str) -> list[Item]:
     """One item a photo, in the order given, folders in alphabetical order.
 

@@ -26,6 +26,11 @@ def settings_environment(settings: Settings) -> dict[str, str]:
     return inherited | {name: _as_text(value) for name, value in given.items() if value is not None}
 
 
+def complete(settings: Settings, **changes: object) -> Settings:
+    """A checked copy of `settings` with changes."""
+    return Settings.model_validate({**settings.model_dump(exclude_unset=True), **changes})
+
+
 def _as_text(value: object) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()

@@ -9,16 +9,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from cli.cutting import Cutter, Result, limits_of
-from cli.loading import load_segmenter
 from cli.output import console, errors, fail
-from cli.plan import plan
+from cli.plan import Item, Result, plan
+from cli.processes import complete
 from config.logging import configure_logging
 from config.settings import Settings
 from jobs.errors import JobError
 from jobs.models import installed_models
-from jobs.params import parse_params
-from worker.decoders import DecoderPool
+from jobs.params import JobParams, parse_params
 
 _FULL_TABLE = 50
 """Longer tables show only what somebody should look at."""
@@ -56,22 +54,35 @@ def remove(
     todo = [item for item in items if item.problem is None and item not in done]
     if todo:
         try:
-            with _progress() as progress, DecoderPool(limits_of(settings), timeout_s=settings.decode_timeout_s) as pool:
-                bar = progress.add_task("loading the model", total=len(todo))
-                segmenter = load_segmenter(settings, params.model)
-                progress.update(bar, description="cutting out")
-
-                def report(result: Result) -> None:
-                    results.append(result)
-                    progress.advance(bar)
-
-                Cutter(settings, segmenter, pool, params).run(todo, report)
+            _cut(todo, complete(settings, model=params.model), params, results)
         except KeyboardInterrupt:
             errors.print("Stopped. What is written is whole; the same command goes on from here.")
             raise typer.Exit(_INTERRUPTED) from None
     _summarise(results, skipped=len(done))
     if any(result.problem for result in results):
         raise typer.Exit(1)
+
+
+def _cut(items: list[Item], settings: Settings, params: JobParams, results: list[Result]) -> None:
+    """Work through `items` behind a progress bar; adds to `results`."""
+    import cv2
+
+    from cli.cutting import Cutter, limits_of
+    from worker.decoders import DecoderPool
+    from worker.gpu import load_models
+
+    # Photos are refined and encoded side by side: OpenCV's own threads would only get in each other's way.
+    cv2.setNumThreads(1)
+    with _progress() as progress, DecoderPool(limits_of(settings), timeout_s=settings.decode_timeout_s) as pool:
+        bar = progress.add_task("loading the model", total=len(items))
+        segmenter = load_models(settings).default
+        progress.update(bar, description="cutting out")
+
+        def report(result: Result) -> None:
+            results.append(result)
+            progress.advance(bar)
+
+        Cutter(settings, segmenter, pool, params).run(items, report)
 
 
 def _progress() -> Progress:

@@ -5,16 +5,18 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
 import httpx
 
-from cli.embedded import EmbeddedBroker, EmbeddedDatabase
-from cli.processes import Child, exit_words, settings_environment
+from cli.processes import Child, complete, exit_words, settings_environment
 from config.settings import Settings
 from db import workers
 from db.migrate import upgrade
 from db.session import build_engine, build_sessions
+
+if TYPE_CHECKING:
+    from cli.embedded import EmbeddedBroker, EmbeddedDatabase
 
 # Stopped in this order: no new jobs first, then nobody rings, then the work ends.
 SERVICES: dict[str, list[str]] = {
@@ -76,6 +78,9 @@ class Stack:
 
     def start_servers(self) -> None:
         """Start PostgreSQL and Valkey where no URL is set, and bring the schema up to date."""
+        # A machine with servers of its own need not have the packages of these.
+        from cli.embedded import EmbeddedBroker, EmbeddedDatabase
+
         urls: dict[str, str] = {}
         folder = self.settings.data_dir
         if self.settings.database_url is None:
@@ -163,8 +168,3 @@ class Stack:
             return httpx.get(f"{self.url}/readyz", timeout=2, trust_env=False).is_success
         except httpx.TransportError:
             return False
-
-
-def complete(settings: Settings, **changes: object) -> Settings:
-    """A checked copy of `settings` with changes."""
-    return Settings.model_validate({**settings.model_dump(exclude_unset=True), **changes})

@@ -10,7 +10,8 @@ import typer
 
 from cli.keys import KEY_FILE, first_key
 from cli.output import console, errors, fail
-from cli.stack import Stack, StackError, complete
+from cli.processes import complete
+from cli.stack import Stack, StackError
 from config.settings import Settings
 from db.session import build_engine, build_sessions
 from jobs.keys import IssuedKey

@@ -10,8 +10,8 @@ import httpx
 import psutil
 
 from cli.ports import free_port
-from cli.processes import Child, settings_environment
-from cli.stack import SERVICES, complete
+from cli.processes import Child, complete, settings_environment
+from cli.stack import SERVICES
 from config.settings import Settings
 from db import workers
 from db.models import JobStatus
