@@ -10,7 +10,7 @@ from api import handlers
 from api.context import Context
 from api.metrics import Metrics
 from api.middleware import RequestMiddleware
-from api.openapi import DESCRIPTION
+from api.openapi import DESCRIPTION, describe
 from api.routes import files, jobs, service
 from config.logging import configure_logging
 from config.settings import Settings
@@ -71,5 +71,6 @@ def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
         app.include_router(router)
     service.add_docs(app)
     handlers.install(app)
+    describe(app)
     app.add_middleware(RequestMiddleware, metrics=context.metrics)
     return app

@@ -3,6 +3,8 @@
 from http import HTTPStatus
 from typing import Any
 
+from fastapi import FastAPI
+
 from api.kinds import KINDS
 from api.problems import MEDIA_TYPE
 from api.schemas import Problem
@@ -37,6 +39,35 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status in statuses
+    }
+
+
+def describe(app: FastAPI) -> None:
+    """Give the application a schema in which errors are problems and nothing else."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        schema = generate()
+        for methods in schema["paths"].values():
+            for operation in methods.values():
+                operation["responses"] = _tidy(operation["responses"])
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schema["components"]["schemas"].pop(unused, None)
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _tidy(responses: dict[str, Any]) -> dict[str, Any]:
+    """FastAPI adds a JSON form to every model, and an error form of its own that no route here replies with."""
+    for response in responses.values():
+        if MEDIA_TYPE in response.get("content", {}):
+            response["content"].pop("application/json", None)
+    default = {"$ref": "#/components/schemas/HTTPValidationError"}
+    return {
+        status: response
+        for status, response in responses.items()
+        if response.get("content", {}).get("application/json", {}).get("schema") != default
     }
 
 

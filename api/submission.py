@@ -17,15 +17,15 @@ from jobs.params import JobParams, parse_params
 from jobs.values import NewJob, StoredInput
 
 
-def _no_nul(text: str) -> str:
-    """PostgreSQL stores every character but this one."""
-    if "\x00" in text:
-        message = "the character U+0000 can't be stored"
+def _storable(text: str) -> str:
+    """PostgreSQL stores every text but U+0000 and halves of surrogate pairs, which JSON can spell."""
+    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        message = "holds U+0000 or half a surrogate pair"
         raise ValueError(message)
     return text
 
 
-Text = Annotated[str, AfterValidator(_no_nul)]
+Text = Annotated[str, AfterValidator(_storable)]
 LabelKey = Annotated[Text, Field(min_length=1, max_length=64)]
 LabelValue = Annotated[Text, Field(max_length=512)]
 

@@ -1,0 +1,57 @@
+"""Photos, and jobs brought to an end without a worker."""
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from config.settings import Settings
+from db.models import Verdict
+from db.session import Sessions
+from jobs import work
+from jobs.ids import new_id
+from jobs.values import NewMatte, Outcome, StoredOutput
+from storage.keys import matte_key, output_key
+from storage.local import LocalStorage
+
+TERMS = work.Terms(worker="gpu0@test", lease_s=60, resolve=lambda _: ("unet-fast@1", "torch"))
+CUTOUT = b"a cutout's bytes" * 1000
+MATTE = b"a matte's bytes"
+
+
+def photo(kind: str = "JPEG", size: tuple[int, int] = (40, 30)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (200, 30, 30)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def submit(client: TestClient, body: bytes | None = None, name: str = "mug.jpg", **options: str) -> dict[str, Any]:
+    reply = client.post("/v1/jobs", files={"image_file": (name, body or photo())}, data=options)
+    assert reply.status_code == 202, reply.text
+    return reply.json()
+
+
+def finish(sessions: Sessions, settings: Settings) -> None:
+    """Do for every due job what a gpu worker does."""
+    storage = LocalStorage(settings.files_path)
+    with sessions.begin() as session:
+        claimed = work.claim(session, TERMS, limit=50, megapixels=1e6)
+    for job in claimed:
+        matte_id = new_id()
+        cutout = output_key(job.id, job.attempt, "cutout", job.params.format)
+        storage.put(cutout, CUTOUT)
+        storage.put(matte_key(matte_id), MATTE)
+        sha256 = hashlib.sha256(CUTOUT).hexdigest()
+        output = StoredOutput("cutout", cutout, job.params.format, sha256, 40, 30, len(CUTOUT))
+        matte = NewMatte(matte_id, matte_key(matte_id), hashlib.sha256(MATTE).hexdigest(), 40, 30, len(MATTE))
+        made = Outcome([output], Verdict.PASS, [], {}, "unet-fast@1", "torch", {"infer_ms": 5}, matte)
+        with sessions.begin() as session:
+            assert work.complete(session, job, made, base_url="")
+
+
+def stored(files: Path) -> list[str]:
+    """Every file in the store."""
+    return sorted(path.relative_to(files).as_posix() for path in files.rglob("*") if path.is_file())
