@@ -1,5 +1,6 @@
 """`packshot remove`: photos to cutouts on this machine, no service needed."""
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -42,6 +43,9 @@ def remove(
     is 1 if any failed. Nothing found in a photo is no failure: its verdict says so.
     """
     settings = Settings(log_level="error", log_format="console")
+    if "data_dir" not in settings.model_fields_set and not settings.data_dir.exists():
+        # Only converted models are kept there: no reason to leave a folder wherever somebody stands.
+        settings = complete(settings, data_dir=_cache_dir())
     configure_logging(settings)
     options = {"format": output_format, "background": background, "model": model, "existing_alpha": existing_alpha}
     try:
@@ -83,6 +87,11 @@ def _cut(items: list[Item], settings: Settings, params: JobParams, results: list
             progress.advance(bar)
 
         Cutter(settings, segmenter, pool, params).run(items, report)
+
+
+def _cache_dir() -> Path:
+    """By the XDG base directory specification."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "packshot"
 
 
 def _progress() -> Progress:

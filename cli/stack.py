@@ -25,8 +25,8 @@ SERVICES: dict[str, list[str]] = {
     "gpu": ["worker", "gpu"],
     "io": ["worker", "io"],
 }
-WORKER_KINDS = frozenset({"gpu", "io"})
-_STOP_S = 20.0
+WORKER_KINDS = frozenset({"gpu", "io", "sweeper"})
+_STOP_MARGIN_S = 10.0
 _LOCK_NAME = "up.lock"
 
 
@@ -146,7 +146,7 @@ class Stack:
         for name in SERVICES:
             if name in self.children:
                 self.children[name].terminate()
-        deadline = time.monotonic() + _STOP_S
+        deadline = time.monotonic() + self.settings.shutdown_s + _STOP_MARGIN_S
         for name, child in self.children.items():
             if not child.wait(max(deadline - time.monotonic(), 0.1)):
                 killed.append(name)

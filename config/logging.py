@@ -40,5 +40,7 @@ def configure_logging(settings: Settings) -> None:
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
     # httpx logs every URL at INFO, and a signed URL is a secret.
-    for name in ("httpx", "httpcore", "kombu", "amqp"):
+    # Celery tells of every doorbell, which the workers tell in their own words.
+    quiet = ("httpx", "httpcore", "kombu", "amqp", "celery.beat", "celery.worker.strategy", "celery.app.trace")
+    for name in quiet:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -62,7 +62,7 @@ class RunningStack:
             time.sleep(0.1)
 
     def _ready(self) -> set[str]:
-        ready = {"sweeper"} if self.children["sweeper"].is_running() else set()
+        ready: set[str] = set()
         with self.sessions.begin() as session:
             for row in workers.live(session, within_s=3 * self.settings.heartbeat_s):
                 if row.pid in self.pids(row.kind):  # a heartbeat may be of one that was killed
