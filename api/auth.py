@@ -3,7 +3,6 @@
 from typing import Annotated
 from uuid import UUID
 
-import structlog
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
@@ -39,7 +38,7 @@ def authenticate(
         key_id = keys.authenticate(session, token)
     if key_id is None:
         raise ProblemError("unauthorized", "The API key is unknown, expired or revoked.")
-    structlog.contextvars.bind_contextvars(api_key_id=str(key_id))
+    request.state.api_key_id = str(key_id)  # for the access log
     return key_id
 
 

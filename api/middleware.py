@@ -58,9 +58,10 @@ class RequestMiddleware:
         structlog.contextvars.bind_contextvars(request_id=request_id)
         begun = time.perf_counter()
         status = 500  # unless a response begins
+        took_s: float | None = None
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, took_s
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
@@ -68,11 +69,13 @@ class RequestMiddleware:
                     headers.setdefault(name, value)
                 headers["X-Request-Id"] = request_id
             await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                took_s = time.perf_counter() - begun  # what runs after the reply keeps nobody waiting
 
         try:
             await self._app(scope, receive, send_with_headers)
         finally:
-            self._account(scope, status, time.perf_counter() - begun)
+            self._account(scope, status, time.perf_counter() - begun if took_s is None else took_s)
 
     def _account(self, scope: Scope, status: int, took_s: float) -> None:
         route = route_template(scope)
@@ -86,4 +89,5 @@ class RequestMiddleware:
                 route=route,
                 status=status,
                 took_ms=round(took_s * 1000),
+                api_key_id=scope["state"].get("api_key_id"),
             )

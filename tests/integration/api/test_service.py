@@ -100,6 +100,7 @@ def test_logs_hold_no_key_and_no_query(client: TestClient, key: IssuedKey) -> No
     requests = [entry for entry in logs if entry["event"] == "request"]
     assert [entry["status"] for entry in requests] == [422, 401]
     assert {entry["route"] for entry in requests} == {"/v1/jobs"}
+    assert [entry["api_key_id"] for entry in requests] == [str(key.id), None]
     assert "needle" not in str(logs)
     assert "pk_live" not in str(logs)
 
