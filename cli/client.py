@@ -9,6 +9,18 @@ import httpx
 
 from jobs.lifecycle import FINAL
 
+STAGES = {
+    "queue": "queue_ms",
+    "fetch": "fetch_ms",
+    "decode": "decode_ms",
+    "letterbox": "letterbox_ms",
+    "forward": "infer_ms",
+    "refine": "post_ms",
+    "encode": "encode_ms",
+    "store": "store_ms",
+    "commit": "commit_ms",
+}
+"""A job's stages in their order, and the metric of each."""
 _FINAL = frozenset(status.value for status in FINAL)
 
 

@@ -9,7 +9,7 @@ import typer
 from PIL import Image, ImageOps
 from rich.table import Table
 
-from cli.client import Client, Done, ServiceError
+from cli.client import STAGES, Client, Done, ServiceError
 from cli.output import console, fail
 from cli.ports import free_port
 from cli.processes import complete
@@ -86,8 +86,7 @@ def _verdict(job: dict[str, Any]) -> str:
 
 
 def _stages(metrics: dict[str, Any]) -> str:
-    times = {name.removesuffix("_ms"): value for name, value in metrics.items() if name.endswith("_ms")}
-    return "  ".join(f"{stage} {ms} ms" for stage, ms in times.items())
+    return ", ".join(f"{stage} {metrics[name]} ms" for stage, name in STAGES.items() if name in metrics)
 
 
 def _table(done: dict[str, Done]) -> Table:

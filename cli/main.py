@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cli import keys, services
+from cli.bench import bench
 from cli.demo import demo
 from cli.processes import stop_with_parent
 from cli.remove import remove
@@ -24,6 +25,7 @@ app.add_typer(keys.app, name="keys")
 app.command()(up)
 app.command()(remove)
 app.command()(demo)
+app.command()(bench)
 app.command()(services.api)
 app.command()(services.worker)
 app.command()(services.migrate)

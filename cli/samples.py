@@ -10,8 +10,9 @@ from PIL import Image
 
 from cli.plan import PHOTO_ENDINGS
 
-# (package, file, what it shows): photos with one thing in them. scikit-image's are public domain or CC0, see its
-# data/README; scikit-learn's flower is CC BY, by dany13 (flickr.com/photos/dany13).
+# (package, file, what it shows): photos with one thing in them, read where they are installed and copied nowhere.
+# coffee: CC0, by Rachel Michetti; rocket: public domain, by SpaceX; motorcycle: Middlebury stereo data, 2014;
+# flower: CC BY 2.0, flickr.com/photos/vultilion. scikit-image and scikit-learn say so beside them.
 SAMPLES = (
     ("skimage", "data/coffee.png", "coffee"),
     ("skimage", "data/motorcycle_left.png", "motorcycle"),

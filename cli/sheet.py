@@ -24,19 +24,19 @@ class SheetRow:
 
 def contact_sheet(rows: list[SheetRow]) -> Image.Image:
     """RGB picture of all rows."""
-    width = 3 * _CELL_WH[0] + 4 * _GAP_PX
-    row_px = _CELL_WH[1] + _CAPTION_PX + _GAP_PX
-    sheet = Image.new("RGB", (width, _GAP_PX + row_px * len(rows)), _PAPER)
+    cells = [_cells(row) for row in rows]
+    height = _GAP_PX + sum(each[0].height + _CAPTION_PX + _GAP_PX for each in cells)
+    sheet = Image.new("RGB", (3 * _CELL_WH[0] + 4 * _GAP_PX, height), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    for number, row in enumerate(rows):
-        top = _GAP_PX + number * row_px
-        for column, cell in enumerate(_cells(row)):
+    top = _GAP_PX
+    for row, pictures in zip(rows, cells, strict=True):
+        for column, picture in enumerate(pictures):
             left = _GAP_PX + column * (_CELL_WH[0] + _GAP_PX)
-            offset = ((_CELL_WH[0] - cell.width) // 2, (_CELL_WH[1] - cell.height) // 2)
-            sheet.paste(cell, (left + offset[0], top + offset[1]))
+            sheet.paste(picture, (left + (_CELL_WH[0] - picture.width) // 2, top))
+        top += pictures[0].height
         for line, (text, size) in enumerate(zip(row.caption, (19, 15), strict=True)):
-            font = ImageFont.load_default(size)
-            draw.text((_GAP_PX, top + _CELL_WH[1] + 5 + line * 25), text, _INK, font=font)
+            draw.text((_GAP_PX, top + 5 + line * 25), text, _INK, font=ImageFont.load_default(size))
+        top += _CAPTION_PX + _GAP_PX
     return sheet
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from cli.keys import KEY_FILE, first_key
 from cli.output import console, errors, fail
@@ -43,16 +44,18 @@ def up(
 
 
 @contextmanager
-def run_stack(settings: Settings, stop: threading.Event) -> Iterator[tuple[Stack, IssuedKey | None]]:
+def run_stack(
+    settings: Settings, stop: threading.Event, *, progress: Console = console
+) -> Iterator[tuple[Stack, IssuedKey | None]]:
     """A stack that is ready, with its first key; stopped in order at the end. `StackError` when it can't start."""
     stack = Stack(settings)
     try:
-        with console.status("Starting the database and the broker"):
+        with progress.status("Starting the database and the broker"):
             stack.start_servers()
             engine = build_engine(stack.settings.require_database_url())
             key = first_key(build_sessions(engine), settings.data_dir)
             engine.dispose()
-        with console.status("Starting API and workers"):
+        with progress.status("Starting API and workers"):
             stack.start_services()
             stack.wait_until_ready(READY_S, watch=lambda: not stop.is_set())
         yield stack, key
