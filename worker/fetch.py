@@ -58,7 +58,7 @@ def run(needs: Fetching, fetch: ClaimedFetch) -> None:
     """Download a claimed photo, store it, make its job due; or settle why not. Never in a transaction meanwhile."""
     started = time.monotonic()
     try:
-        stored = _store(needs, fetch)
+        stored = store_photo(fetch, needs.settings, needs.client, needs.storage)
     except DownloadError as failure:
         _settle_failure(needs, fetch, failure)
         return
@@ -82,16 +82,15 @@ def _settle_failure(needs: Fetching, fetch: ClaimedFetch, failure: DownloadError
             failure.error,
             fetching.RetryTerms(settings.fetch_max_tries, settings.retry_backoff_s),
             retry_after_s=failure.retry_after_s,
-            base_url=settings.public_url or "",
+            base_url=(settings.public_url or "").rstrip("/"),
         )
     log.info("fetch_failed", job_id=fetch.job_id.hex, attempt=fetch.attempt, code=failure.error.code, settled=settled)
     if settled:
         needs.bell.ring(Bell.IO)  # where the job failed for good, its webhook is due
 
 
-def _store(needs: Fetching, fetch: ClaimedFetch) -> StoredInput:
-    """Download, check the header, store. `DownloadError`."""
-    settings = needs.settings
+def store_photo(fetch: ClaimedFetch, settings: Settings, client: HttpClient, storage: Storage) -> StoredInput:
+    """Download, check the header, store. No database. `DownloadError`."""
     if fetch.attempt > settings.fetch_max_tries:  # earlier tries took their workers with them
         raise DownloadError(_failed("The download broke off too often."))
     limits = Limits(max_megapixels=settings.max_megapixels, max_bytes=settings.max_upload_bytes)
@@ -99,10 +98,10 @@ def _store(needs: Fetching, fetch: ClaimedFetch) -> StoredInput:
     with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
         file = cast("BinaryIO", spool)
         try:
-            sha256 = _download(needs.client, fetch.url, file, settings)
+            sha256 = _download(client, fetch.url, file, settings)
             header = probe(file, limits)
             file.seek(0)
-            size = needs.storage.put(key, file)
+            size = storage.put(key, file)
         except EgressRefusedError as refused:
             raise DownloadError(JobError("invalid_image_url", str(refused))) from refused
         except CallError as broken:
