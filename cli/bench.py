@@ -49,8 +49,11 @@ class Report:
             for stage, metric in STAGES.items():
                 sums[stage] += each.job["metrics"].get(metric, 0)
             sums["commit"] += self.commit_ms.get(each.job["id"], 0)
+        if self.commit_ms:
+            in_all_ms = sum(each.work_s for each in self.done) * 1000
+            sums["waiting"] = max(in_all_ms - sum(sums.values()), 0.0)
         whole = sum(sums.values()) or 1.0
-        yield "share of a job's time by stage (stages of different jobs overlap):"
+        yield "share of a job's time by stage (jobs overlap; waiting: ready, but a stage was busy with others):"
         for stage, total_ms in sums.items():
             told = stage != "commit" or self.commit_ms
             shown = (

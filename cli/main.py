@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import keys, services
+from cli import keys, models, services
 from cli.bench import bench
 from cli.demo import demo
 from cli.processes import stop_with_parent
@@ -22,13 +22,17 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(keys.app, name="keys")
+app.add_typer(models.app, name="models")
 app.command()(up)
 app.command()(remove)
 app.command()(demo)
 app.command()(bench)
+app.command()(models.train)
+app.command()(models.evaluate)
 app.command()(services.api)
 app.command()(services.worker)
 app.command()(services.migrate)
+app.command(hidden=True)(services.revision)
 
 
 @app.callback()

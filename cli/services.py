@@ -1,6 +1,8 @@
 """`packshot api`, `packshot worker`, `packshot migrate`: the processes of a deployment, one each."""
 
+import tempfile
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,7 +10,7 @@ import typer
 from cli.output import console, fail
 from config.logging import configure_logging
 from config.settings import Settings
-from db.migrate import upgrade
+from db.migrate import alembic_config, upgrade
 
 
 class WorkerKind(StrEnum):
@@ -22,6 +24,7 @@ class WorkerKind(StrEnum):
 def api() -> None:
     """Serve the HTTP API."""
     import uvicorn
+
     from api.app import create_app
 
     settings = Settings()
@@ -54,3 +57,20 @@ def migrate() -> None:
         raise fail("PACKSHOT_DATABASE_URL is not set; `packshot up` migrates its own database by itself.")
     upgrade(settings.require_database_url())
     console.print("The database is up to date.")
+
+
+def revision(text: Annotated[str, typer.Argument(help="What changes, in a few words.")]) -> None:
+    """Write a migration from the difference between the models and the migrations; for developers."""
+    from alembic import command
+
+    from cli.embedded import EmbeddedDatabase
+
+    # In /tmp: as root the server runs under a user of its own, which must reach the folder.
+    with tempfile.TemporaryDirectory(prefix="packshot-revision-") as folder:
+        Path(folder).chmod(0o755)
+        server = EmbeddedDatabase(Path(folder, "postgres"))
+        try:
+            upgrade(server.url)
+            command.revision(alembic_config(server.url), message=text, autogenerate=True)
+        finally:
+            server.stop()
