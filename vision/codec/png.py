@@ -9,7 +9,7 @@ import struct
 from typing import Final
 
 import numpy as np
-from isal import isal_zlib
+from isal import igzip_lib, isal_zlib
 from numpy.typing import NDArray
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
@@ -28,6 +28,40 @@ def write_png(pixels: NDArray[np.uint8]) -> bytes:
     rows = np.ascontiguousarray(pixels).reshape(height, width * channels)
     chunks = ((b"IHDR", head), (b"sRGB", _PERCEPTUAL), (b"IDAT", _deflate(rows)), (b"IEND", b""))
     return _SIGNATURE + b"".join(part for kind, body in chunks for part in _chunk(kind, body))
+
+
+def read_png(encoded: bytes) -> NDArray[np.uint8]:
+    """Pixels of a file that `write_png` made, (H, W), (H, W, 3) or (H, W, 4) uint8.
+
+    For the check of each output: a general reader takes two and a half times as long. ValueError for any other file.
+    """
+    width, height, depth, colour_type, *_, interlace = struct.unpack(">IIBBBBB", _body(encoded, b"IHDR"))
+    channels = {value: key for key, value in _COLOUR_TYPES.items()}.get(colour_type)
+    if depth != 8 or channels is None or interlace:  # noqa: PLR2004
+        raise ValueError("not a PNG of this writer")
+    try:
+        raw = isal_zlib.decompress(_body(encoded, b"IDAT"), bufsize=height * (width * channels + 1))
+    except igzip_lib.IsalError as error:  # type: ignore[misc]  # its stub forgets the base class
+        raise ValueError("damaged PNG") from error
+    filtered = np.frombuffer(raw, np.uint8).reshape(height, width * channels + 1)
+    if (filtered[:, 0] != _UP).any():
+        raise ValueError("not a PNG of this writer")
+    rows = np.empty((height, width * channels), np.uint8)
+    above = np.zeros(width * channels, np.uint8)
+    for place, row in enumerate(filtered[:, 1:]):
+        above = np.add(row, above, out=rows[place])
+    return rows.reshape((height, width) if channels == 1 else (height, width, channels))
+
+
+def _body(encoded: bytes, kind: bytes) -> bytes:
+    """Content of the first chunk of a kind."""
+    at = len(_SIGNATURE)
+    while at + 8 <= len(encoded):
+        length = int.from_bytes(encoded[at : at + 4], "big")
+        if encoded[at + 4 : at + 8] == kind:
+            return encoded[at + 8 : at + 8 + length]
+        at += 12 + length
+    raise ValueError(f"no {kind.decode()} in this file")
 
 
 def _chunk(kind: bytes, body: bytes) -> tuple[bytes, bytes, bytes, bytes]:
