@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from timm.models.efficientnet import EfficientNetFeatures
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -105,7 +106,7 @@ def _run_phase(
     network.train()
     # The encoder keeps the statistics of ImageNet: batches this small would spoil them.
     network.unet.encoder.eval()
-    network.unet.encoder.requires_grad_(phase.encoder_lr_share > 0)
+    freeze_stages(network.unet.encoder.model, phase.frozen_stages)
     losses: list[float] = []
     began, last_report = time.monotonic(), trainer.seen
     for images, targets in _batches(data, phase.batch):
@@ -140,6 +141,14 @@ def _step(trainer: Trainer, images: Tensor, targets: Tensor, ema_decay: float) -
     trainer.optimizer.step()
     update_average(trainer.average, trainer.network, ema_decay)
     return loss.item()
+
+
+def freeze_stages(encoder: EfficientNetFeatures, count: int) -> None:
+    """Leave the stem and the first `count` stages of a timm EfficientNet as they are, and train the others."""
+    encoder.requires_grad_(True)
+    if count:
+        for part in (encoder.conv_stem, encoder.bn1, *encoder.blocks[:count]):
+            part.requires_grad_(False)
 
 
 def average_decay(final: float, steps: int) -> float:

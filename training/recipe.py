@@ -19,7 +19,9 @@ class Phase:
     lr_start: float
     lr_end: float
     encoder_lr_share: float
-    """Of the decoder's rate; 0 leaves the encoder as it is."""
+    """Of the decoder's rate."""
+    frozen_stages: int
+    """First stages of the encoder (0 to 7) that keep their weights: those see the most pixels and cost the most."""
     shares: dict[str, float]
     """Share of each group of samples in what the network sees; groups are named in `training.prepare`."""
 

@@ -10,14 +10,14 @@ import training
 from tests.unit.training.data import draw_data
 from training.dataset import VisitDataset, plan_visits
 from training.evaluate import as_table, empty_photos, evaluate, predictor
-from training.loop import rate_at, run_phases
+from training.loop import freeze_stages, rate_at, run_phases
 from training.manifest import ManifestError, load_photo, read_manifest, select
 from training.metrics import measure
 from training.prepare import photo_samples
 from training.recipe import Phase, Recipe
 from training.run import start, train
 from training.store import Store, write_store
-from vision.segmenters.network import load_network
+from vision.segmenters.network import build_network, load_network
 from vision.segmenters.spec import read_spec
 
 CONFIGS = Path(training.__file__).parent / "configs"
@@ -98,7 +98,18 @@ def test_a_visit_does_not_depend_on_where_a_run_resumed(tmp_path):
 
 
 def test_rate_warms_up_and_falls():
-    phase = Phase("p", 64, 4000, 10, 1e-3, 1e-5, 0.3, {})
+    phase = Phase("p", 64, 4000, 10, 1e-3, 1e-5, 0.3, 0, {})
     rates = [rate_at(phase, seen) for seen in (0, 200, 400, 2000, 4000)]
     assert rates[0] < rates[1] < rates[2]
     assert rates[2] > rates[3] > rates[4] == pytest.approx(1e-5)
+
+
+def test_frozen_stages_keep_their_weights_and_the_others_train():
+    network = build_network(Recipe.read(CONFIGS / "smoke.toml").model)
+    encoder = network.unet.encoder.model
+    freeze_stages(encoder, 2)
+    assert not encoder.conv_stem.weight.requires_grad
+    frozen = [any(each.requires_grad for each in stage.parameters()) for stage in encoder.blocks]
+    assert frozen == [False, False, True, True, True, True, True]
+    freeze_stages(encoder, 0)
+    assert all(each.requires_grad for each in encoder.parameters())

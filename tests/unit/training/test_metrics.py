@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from training.metrics import boundary_iou, measure, summarise
+from training.separation import Judged, best_cut, matte_statistics
+
+
+@pytest.fixture
+def square():
+    alpha = np.zeros((100, 100), np.float32)
+    alpha[20:80, 20:80] = 1
+    return alpha
+
+
+def test_the_truth_itself_scores_best(square):
+    figures = measure(square, square)
+    assert figures["iou"] == figures["biou"] == 1
+    assert figures["mae"] == figures["grad_mse"] == 0
+    assert figures["wf"] == pytest.approx(1, abs=1e-4)
+
+
+def test_iou_of_a_shifted_square_is_known(square):
+    figures = measure(square, np.roll(square, 30, axis=1))
+    assert figures["iou"] == pytest.approx(1 / 3)
+    assert figures["mae"] == pytest.approx(0.36)
+
+
+def test_the_boundary_counts_errors_that_area_hides(square):
+    grown = np.zeros_like(square)
+    grown[18:82, 18:82] = 1
+    assert measure(square, grown)["iou"] > 0.85
+    assert boundary_iou(square > 0.5, grown > 0.5) < 0.05
+
+
+def test_a_product_cut_off_by_the_frame_has_an_outline_there():
+    whole = np.ones((50, 50), np.bool_)
+    assert boundary_iou(whole, whole) == 1
+    part = whole.copy()
+    part[0] = False
+    assert boundary_iou(whole, part) < 1
+
+
+def test_empty_truth_and_empty_matte_agree():
+    empty = np.zeros((20, 20), np.float32)
+    figures = measure(empty, empty)
+    assert figures["iou"] == 1
+    assert np.isnan(figures["wf"])
+
+
+def test_summary_counts_failures(square):
+    rows = [measure(square, square), measure(square, np.roll(square, 30, axis=1))]
+    summary = summarise(rows)
+    assert (summary["n"], summary["under_08"]) == (2, 1)
+    assert summary["iou"] == pytest.approx(2 / 3)
+
+
+def test_statistics_tell_a_sure_matte_from_an_unsure_one(square):
+    sure, unsure = matte_statistics(square), matte_statistics(square * 0.6)
+    assert sure["certainty"] == 1
+    assert sure["unsure_share"] == 0
+    assert unsure["certainty"] == pytest.approx(0.6)
+    assert unsure["unsure_share"] == 1
+    assert unsure["area"] == sure["area"] == pytest.approx(0.36)
+
+
+def test_statistics_of_an_empty_matte_are_zero():
+    assert set(matte_statistics(np.zeros((9, 9), np.float32)).values()) == {0.0}
+
+
+def test_the_best_cut_separates_two_groups():
+    high, low = (
+        [Judged(str(value), {"peak": value}, 1.0) for value in values]
+        for values in ((0.9, 0.8, 0.95), (0.1, 0.3, 0.85))
+    )
+    cut = best_cut("peak", high, low)
+    assert 0.3 < cut.threshold <= 0.8
+    assert (cut.caught, cut.caught_of, cut.wrongly, cut.wrongly_of) == (2, 3, 0, 3)
