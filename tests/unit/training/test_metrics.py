@@ -70,8 +70,8 @@ def test_statistics_of_an_empty_matte_are_zero():
 def test_the_best_cut_separates_two_groups():
     high, low = (
         [Judged(str(value), {"peak": value}, 1.0) for value in values]
-        for values in ((0.9, 0.8, 0.95), (0.1, 0.3, 0.85))
+        for values in ((0.9, 0.8, 0.95), (0.1, 0.2, 0.3, 0.85))
     )
     cut = best_cut("peak", high, low)
     assert 0.3 < cut.threshold <= 0.8
-    assert (cut.caught, cut.caught_of, cut.wrongly, cut.wrongly_of) == (2, 3, 0, 3)
+    assert (cut.caught, cut.caught_of, cut.wrongly, cut.wrongly_of) == (3, 4, 0, 3)
