@@ -33,7 +33,8 @@ class RefineOptions:
     """Reach of the samples; a window twice as far helps where the near one is empty."""
     far_weight: float = 0.05
     whole_weight: float = 0.0003
-    """Of the colours of the whole product (or background): for strands far from any sure pixel."""
+    """Of the colours of the whole product: for strands far from any sure pixel. Background must be near, or the
+    inside of a product that the network doubts would be compared with a background it has nothing to do with."""
     noise: float = 6.0
     """Standard deviation, in 8-bit steps, that every colour has at least."""
     trust: float = 30.0
@@ -66,7 +67,7 @@ def refine(image: RgbImage, coarse: Logits, options: RefineOptions = DEFAULT_REF
     band = cv2.dilate(band.astype(np.uint8), _ellipse(1.5 * unit)).astype(np.bool_)
     colours = bands.shrink(image) / np.float32(255)
     weights = np.stack([_sample_weight(product, alpha), _sample_weight(ground, 1 - alpha)], axis=-1)
-    whole = [_whole(colours, weights[..., i]) * np.float32(options.whole_weight) for i in (0, 1)]
+    whole = _whole(colours, weights[..., 0]) * np.float32(options.whole_weight)
     padded = bands.pad(np.concatenate([colours, weights, logits[..., None]], axis=-1))
     # Beyond the band the colours' say fades to nothing, so that no seam shows.
     say = bands.pad(box_mean(band.astype(np.float32), max(1, round(unit / 2))))
@@ -117,13 +118,13 @@ def _sample_weight(sure: Mask, alpha: Alpha) -> Alpha:
 
 
 def _colour_line(
-    colours: Maps, product: Alpha, ground: Alpha, whole: list[Maps], radius_px: int, options: RefineOptions
+    colours: Maps, product: Alpha, ground: Alpha, whole: Maps, radius_px: int, options: RefineOptions
 ) -> Maps:
     """(h, w, 5): a, b, weight with weight * alpha = a . I + b for colours I in [0, 1]; weight is in [0, 1]."""
     features = _features(colours)
     far = np.float32(options.far_weight)
-    mean_f, cov_f, found_f = _moments(features * product[..., None], whole[0], radius_px, far)
-    mean_b, cov_b, found_b = _moments(features * ground[..., None], whole[1], radius_px, far)
+    mean_f, cov_f, found_f = _moments(features * product[..., None], whole, radius_px, far)
+    mean_b, cov_b, found_b = _moments(features * ground[..., None], np.zeros_like(whole), radius_px, far)
     apart = mean_f - mean_b
     direction = _solve(0.5 * (cov_f + cov_b), np.float32((options.noise / 255) ** 2), apart)
     distance2 = np.maximum((direction * apart).sum(-1), 1e-6)
