@@ -11,7 +11,15 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-Runtime = Literal["auto", "torch", "torch-compile", "onnxruntime", "openvino"]
+Runtime = Literal[
+    "auto",
+    "torch-cpu",
+    "torch-compile-cpu",
+    "torch-cuda",
+    "torch-compile-cuda",
+    "onnxruntime-cpu",
+    "openvino-cpu",
+]
 
 
 class Settings(BaseSettings):

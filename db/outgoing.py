@@ -124,3 +124,11 @@ def waiting(session: Session) -> tuple[bool, bool]:
     deliveries = exists().where(WebhookDelivery.status == DeliveryStatus.PENDING, WebhookDelivery.due_at <= func.now())
     gpu, io = session.execute(select(healthy | suspect, fetches | deliveries)).one()
     return bool(gpu), bool(io)
+
+
+def has_waited(session: Session, *, seconds: float) -> bool:
+    """Whether a download or a delivery has been due for longer than `seconds` and nobody took it."""
+    past = func.now() - timedelta(seconds=seconds)
+    fetches = exists().where(Fetch.due_at < past)
+    deliveries = exists().where(WebhookDelivery.status == DeliveryStatus.PENDING, WebhookDelivery.due_at < past)
+    return bool(session.scalar(select(fetches | deliveries)))

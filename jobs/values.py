@@ -58,6 +58,7 @@ class ClaimedJob:
     queue_ms: int
     metrics: dict[str, Any]
     matte: StoredMatte | None
+    has_webhook: bool
 
     @property
     def megapixels(self) -> float:

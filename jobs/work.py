@@ -90,6 +90,7 @@ def _claimed(session: Session, terms: Terms, job: Job) -> ClaimedJob:
         queue_ms=max(0, round((now - job.due_at.timestamp()) * 1000)),
         metrics=job.metrics,
         matte=None if matte is None else StoredMatte(matte.id, matte.key, matte.verdict, matte.reasons, matte.facts),
+        has_webhook=job.webhook_url is not None,
     )
 
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import structlog
 
+from db.session import DATABASE_AWAY
 from jobs.errors import JobError
 from storage.port import ObjectNotFoundError, StorageUnavailableError
 from vision.errors import ImageError
@@ -14,6 +15,12 @@ from vision.segmenters.base import SegmenterOutOfMemory
 log = structlog.get_logger(__name__)
 
 _Made = TypeVar("_Made")
+
+_PASSING: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
+    (DATABASE_AWAY, "database_unavailable", "The database could not be reached."),
+    ((StorageUnavailableError,), "storage_unavailable", "The file store could not be written or read."),
+    ((SegmenterOutOfMemory, MemoryError), "out_of_memory", "The worker had no memory for this photo."),
+)
 
 
 def contain(step: Callable[[], _Made]) -> _Made | Exception:
@@ -31,11 +38,10 @@ def job_error(error: Exception) -> JobError:
             return error
         case ImageError():
             return JobError(error.code, error.detail)
-        case StorageUnavailableError():
-            return JobError("storage_unavailable", "The file store could not be written or read.", retryable=True)
         case ObjectNotFoundError():
             return JobError("missing_source", "The photo is not in the file store any more.")
-        case SegmenterOutOfMemory() | MemoryError():
-            return JobError("out_of_memory", "The worker has no memory for this photo.", retryable=True)
+    for kinds, code, detail in _PASSING:
+        if isinstance(error, kinds):
+            return JobError(code, detail, retryable=True)
     log.error("job_broke", error=repr(error), traceback="".join(traceback.format_exception(error)))
     return JobError("internal_error", "This photo made the worker fail. The operator's log says more.")

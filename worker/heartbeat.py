@@ -6,12 +6,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 
 import structlog
+from sqlalchemy.orm import Session
 
 from config.settings import Settings
-from db import claims, workers
+from db import workers
 from db.session import DATABASE_AWAY, Sessions
 from jobs import work
 from worker.pulse import Pulse
@@ -21,7 +21,6 @@ log = structlog.get_logger(__name__)
 STALLED = 70
 """Exit status of a worker that had work and did not move."""
 
-_LONG_DEAD = timedelta(days=1)
 _JOIN_S = 10.0
 
 
@@ -43,9 +42,10 @@ def worker_name(kind: str) -> str:
 class Heartbeat:
     """Beats every `heartbeat_s`, renews every third of a lease, each in a transaction of its own.
 
-    A worker that is at work and has not moved for `stall_s` is stuck: its leases are renewed no more and the process
-    ends, so that its supervisor starts a fresh one. So does an idle one that leaves due jobs lying: it is deaf to its
-    doorbell. Once told to leave, a worker has `shutdown_s` to finish what it began; then it gives back what it holds.
+    A worker that holds jobs and has not moved for `stall_s` is stuck: their leases are renewed no more and the
+    process ends, so that its supervisor starts a fresh one. So does an idle one while work has been left lying for
+    as long (`is_left_lying`): it is deaf to its doorbell. Once told to leave, a worker has `shutdown_s` to finish
+    what it began; then it gives back what it holds.
     """
 
     def __init__(
@@ -55,12 +55,14 @@ class Heartbeat:
         identity: Identity,
         pulse: Pulse,
         *,
+        is_left_lying: Callable[[Session], bool],
         exit_process: Callable[[int], object] = os._exit,
     ) -> None:
         self._settings = settings
         self._sessions = sessions
         self._identity = identity
         self._pulse = pulse
+        self._is_left_lying = is_left_lying
         self._exit = exit_process
         self._done = threading.Event()
         self._leave_at: float | None = None
@@ -71,8 +73,6 @@ class Heartbeat:
 
     def start(self) -> None:
         """Write the first heartbeat and start the thread. Raises when the database is away: set-up failed."""
-        with self._sessions.begin() as session:
-            workers.forget_silent(session, since=_LONG_DEAD)
         self._write()
         self._thread.start()
 
@@ -147,20 +147,19 @@ class Heartbeat:
         self._seen_moves = moves
 
     def _is_stuck(self) -> bool:
-        return self._pulse.is_working() and self._pulse.still_s() > self._settings.stall_s
+        return bool(self._pulse.held()) and self._pulse.still_s() > self._settings.stall_s
 
     def _is_deaf(self) -> bool:
-        """Idle, for as long as jobs of its kind have been waiting."""
+        """Idle, for as long as work of its kind has been waiting."""
         idle_s = min(self._pulse.still_s(), time.monotonic() - self._looked_at)
-        if self._identity.kind != "gpu" or self._pulse.is_working() or idle_s <= self._settings.stall_s:
-            return False
-        try:
-            with self._sessions() as session:
-                waited = claims.has_waited(session, seconds=self._settings.stall_s)
-        except DATABASE_AWAY:
+        if self._pulse.is_working() or idle_s <= self._settings.stall_s:
             return False
         self._looked_at = time.monotonic()
-        return waited
+        try:
+            with self._sessions() as session:
+                return self._is_left_lying(session)
+        except DATABASE_AWAY:
+            return False
 
     def _give_back(self) -> None:
         held = self._pulse.held()

@@ -46,9 +46,10 @@ class Intake:
         with stages.time("decode_ms"):
             with self.storage.open(job.input_key) as file:
                 data = file.read()
-            decoded = self.decoders.decode(data)
-            alpha = None if decoded.alpha is None else decoded.alpha.astype(np.float32) / np.float32(255)
-            subject = prepare_subject(decoded.image, alpha, ExistingAlpha(job.params.existing_alpha))
+            with self.decoders.submit(data).result() as decoded:
+                # The arrays keep the shared memory for as long as the subject lives.
+                alpha = None if decoded.alpha is None else decoded.alpha.astype(np.float32) / np.float32(255)
+                subject = prepare_subject(decoded.image, alpha, ExistingAlpha(job.params.existing_alpha))
             stored = self._stored_alpha(job, subject)
         prepared = None
         if subject.needs_network and stored is None:
@@ -58,7 +59,7 @@ class Intake:
 
     def _stored_alpha(self, job: ClaimedJob, subject: Subject) -> Alpha | None:
         """The stored matte, or None where there is none, or it is not there or not readable: then it is made again."""
-        if job.matte is None:
+        if job.matte is None or not subject.needs_network:
             return None
         try:
             with self.storage.open(job.matte.key) as file:

@@ -27,16 +27,16 @@ class Pulse:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Around a drain: from here on, standing still is a fault."""
+        """Around a drain; its start and its end count as moves."""
         with self._lock:
             self._at_work += 1
-            self._moved_at = self._clock()
+        self.moved()
         try:
             yield
         finally:
             with self._lock:
                 self._at_work -= 1
-                self._moved_at = self._clock()
+            self.moved()
 
     def moved(self) -> None:
         """Note progress: a claim, a forward, a finished job."""

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 
 
 class Stages:
-    """Milliseconds by stage, such as `decode_ms`; stages of the same name add up. One thread at a time."""
+    """Milliseconds by stage, such as `decode_ms`; a stage timed twice adds up. One thread at a time."""
 
     def __init__(self, start: Mapping[str, float]) -> None:
         self._ms = dict(start)
+        self._notes: dict[str, int] = {}
 
     @contextmanager
     def time(self, name: str) -> Iterator[None]:
@@ -24,6 +25,10 @@ class Stages:
         """Add to a stage."""
         self._ms[name] = self._ms.get(name, 0.0) + seconds * 1000
 
-    def as_ms(self) -> dict[str, int]:
-        """Whole milliseconds."""
-        return {name: round(ms) for name, ms in self._ms.items()}
+    def note(self, name: str, value: int) -> None:
+        """Record a number that is no time."""
+        self._notes[name] = value
+
+    def as_metrics(self) -> dict[str, int]:
+        """Whole milliseconds, and what was noted."""
+        return {**{name: round(ms) for name, ms in self._ms.items()}, **self._notes}

@@ -1,0 +1,54 @@
+"""Stand-ins with a behaviour that a test can set."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from storage.local import LocalStorage
+from storage.port import Storage, StorageUnavailableError
+from vision.arrays import Canvas, Logits, RgbImage
+from vision.letterbox import Letterbox
+from vision.segmenters.unet import Prepared
+from worker.models import Models
+
+CANVAS_HW = (64, 64)
+
+
+class FakeSegmenter:
+    """Dark is product: logits fall with luminance. `before_predict` sees each microbatch and may raise or wait."""
+
+    def __init__(self, version: str = "fake@1") -> None:
+        self.version = version
+        self.runtime = "fake-cpu"
+        self.microbatches: list[int] = []
+        self.before_predict: Callable[[Sequence[Canvas]], None] = lambda _: None
+
+    def prepare(self, image: RgbImage) -> Prepared:
+        letterbox = Letterbox.fit((image.shape[0], image.shape[1]), CANVAS_HW)
+        return Prepared(letterbox.apply(image), letterbox)
+
+    def predict(self, canvases: Sequence[Canvas]) -> list[Logits]:
+        self.microbatches.append(len(canvases))
+        self.before_predict(canvases)
+        return [(128 - canvas.mean(axis=2, dtype=np.float32)) / 4 for canvas in canvases]
+
+
+def fake_models(segmenter: FakeSegmenter) -> Models:
+    """The fake under the name `fake`, and a second model `other` that is loaded on demand."""
+    ids = {"fake": segmenter.version, segmenter.version: segmenter.version, "other": "other@1", "other@1": "other@1"}
+    return Models(ids, segmenter, FakeSegmenter)
+
+
+class FlakyStorage(LocalStorage):
+    """A local store that is full as long as `is_full`."""
+
+    is_full = False
+
+    def put(self, key: str, body: object) -> int:
+        if self.is_full:
+            raise StorageUnavailableError("no space left")
+        return super().put(key, body)  # type: ignore[arg-type]
+
+
+def keys_of(storage: Storage, prefix: str = "") -> list[str]:
+    return sorted(stored.key for stored in storage.list(prefix))

@@ -1,0 +1,124 @@
+"""Worker processes: a Celery worker of one kind around its resources. The gpu kind runs in `worker.gpu_child`."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+from celery import Celery, signals
+from celery.beat import EmbeddedService, Scheduler
+
+from config.settings import Settings
+from db import outgoing
+from dispatch.celery_app import build_celery
+from dispatch.names import SWEEP_QUEUE, SWEEP_TASK, TASKS, Bell
+from worker import io, sweep, tasks
+from worker.heartbeat import Heartbeat, Identity, worker_name
+from worker.pulse import Pulse
+from worker.supervisor import Supervisor, visible_devices
+
+log = structlog.get_logger(__name__)
+
+
+def run(kind: str, settings: Settings) -> int:
+    """Run a worker of `kind` (gpu, io, sweeper) in a main thread until it is told to stop; its exit status."""
+    if kind == "gpu":
+        devices = visible_devices(os.environ)
+        log.info("gpu_devices", devices=devices or ["cpu"])
+        return Supervisor(devices, os.environ).run()
+    return {"io": run_io, "sweeper": run_sweeper}[kind](settings)
+
+
+def run_io(settings: Settings) -> int:
+    """Downloads and webhooks."""
+    app = build_celery(settings)
+    res = io.build(settings)
+    pulse = Pulse()
+    tasks.register(app, TASKS[Bell.IO], _beating(pulse, partial(io.drain, res, moved=pulse.moved)))
+    identity = Identity(worker_name("io"), "io")
+    left_lying = partial(outgoing.has_waited, seconds=settings.stall_s)
+    heartbeat = Heartbeat(settings, res.sessions, identity, pulse, is_left_lying=left_lying)
+
+    def stop() -> None:
+        res.stop.set()
+        heartbeat.leave()
+
+    heartbeat.start()
+    status = serve(app, queue=Bell.IO.value, name=identity.name, on_stop=stop)
+    heartbeat.stop()
+    res.close()
+    return status
+
+
+def run_sweeper(settings: Settings) -> int:
+    """Sweeps at Celery's beat, in one process: its messages may be lost or doubled like any other."""
+    app = build_celery(settings)
+    app.conf.beat_schedule = {
+        "sweep": {
+            "task": SWEEP_TASK,
+            "schedule": settings.sweep_s,
+            "options": {"queue": SWEEP_QUEUE, "expires": 2 * settings.sweep_s, "ignore_result": True},
+        }
+    }
+    res = sweep.build(settings)
+    pulse = Pulse()
+    tasks.register(app, SWEEP_TASK, _beating(pulse, partial(sweep.sweep, res)))
+    identity = Identity(worker_name("sweeper"), "sweeper")
+    # It sweeps every few seconds: one that has not for `stall_s` is deaf, whatever there is to sweep.
+    heartbeat = Heartbeat(settings, res.sessions, identity, pulse, is_left_lying=lambda _: True)
+    beat = EmbeddedService(app, thread=True, scheduler_cls=Scheduler)
+    heartbeat.start()
+    beat.start()
+    status = serve(app, queue=SWEEP_QUEUE, name=identity.name, on_stop=heartbeat.leave)
+    beat.stop()
+    heartbeat.stop()
+    res.close()
+    return status
+
+
+def _beating(pulse: Pulse, wake: Callable[[], object]) -> Callable[[], None]:
+    def woken() -> None:
+        with pulse.working():
+            wake()
+
+    return woken
+
+
+def serve(
+    app: Celery,
+    *,
+    queue: str,
+    name: str,
+    on_stop: Callable[[], None],
+    on_ready: Callable[[], None] = lambda: None,
+) -> int:
+    """A Celery worker on one queue, one thread for its one task, in a main thread; its exit status.
+
+    `on_stop` runs in the signal handler at every SIGTERM: it may set marks, and no more.
+    """
+
+    def ready(**_: object) -> None:
+        # Sent again after each lost connection: the first time counts.
+        signals.worker_ready.disconnect(ready)
+        on_ready()
+
+    def stopping(**_: object) -> None:
+        on_stop()
+
+    def leave_logging_alone(**_: object) -> None:
+        """Celery sets up logging unless somebody listens here."""
+
+    signals.setup_logging.connect(leave_logging_alone, weak=False)
+    signals.worker_ready.connect(ready, weak=False)
+    signals.worker_shutting_down.connect(stopping, weak=False)
+    worker = app.Worker(
+        hostname=name,
+        queues=[queue],
+        pool="threads",
+        concurrency=1,
+        quiet=True,
+        without_mingle=True,
+        without_gossip=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)

@@ -1,0 +1,199 @@
+"""From a photo and its logits to files and a final row: refine, encode, check, store, commit; one job at a time."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar, cast
+
+import structlog
+from sqlalchemy.orm import Session
+
+from config.settings import Settings
+from db import jobs as rows
+from db.models import Verdict
+from db.session import DATABASE_AWAY, Sessions
+from dispatch.doorbell import Doorbell
+from dispatch.names import Bell
+from jobs import work
+from jobs.errors import JobError
+from jobs.ids import new_id
+from jobs.values import ClaimedJob, NewMatte, Outcome, StoredOutput
+from storage.keys import matte_key, output_key
+from storage.port import Storage, StorageUnavailableError
+from vision.arrays import Alpha, Logits, RgbImage
+from vision.codec.encode import OutputFormat, encode_matte
+from vision.compose import parse_colour
+from vision.cutout import make_cutout
+from vision.foreground import estimate_foreground
+from vision.output import check, render
+from vision.qc import judge
+from worker.intake import Photo
+from worker.pulse import Pulse
+
+log = structlog.get_logger(__name__)
+
+_Answer = TypeVar("_Answer")
+
+_PATIENCE_S = 120.0
+"""How long finished work waits for a database that is away. After that its leases have lapsed all the same."""
+_PAUSES_S = (0.1, 0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """What a photo became. `is_new`: this job made the matte."""
+
+    alpha: Alpha
+    foreground: RgbImage
+    verdict: Verdict
+    reasons: list[str]
+    facts: dict[str, Any]
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class Finisher:
+    """Ends jobs, for better or worse. Used by several threads."""
+
+    settings: Settings
+    sessions: Sessions
+    storage: Storage
+    doorbell: Doorbell
+    pulse: Pulse
+
+    def finish(self, photo: Photo, logits: Logits | None) -> None:
+        """Make the outputs and commit them with the job's success. logits: as `vision.cutout.make_cutout` takes them.
+
+        `StorageUnavailableError`, `BrokenPromiseError`; one of `DATABASE_AWAY` when the database stays away.
+        """
+        job, stages = photo.job, photo.stages
+        with stages.time("post_ms"):
+            cut = _cut(photo, logits)
+        output_format = cast("OutputFormat", job.params.format)
+        colour = parse_colour(job.params.background)
+        with stages.time("encode_ms"):
+            encoded = render(cut.foreground, cut.alpha, format=output_format, background=colour)
+            check(encoded, cut.alpha, format=output_format, background=colour)
+            matte_file = encode_matte(cut.alpha) if cut.is_new else None
+        height, width = cut.alpha.shape
+        matte_id = new_id()
+        output = StoredOutput(
+            name="cutout",
+            key=output_key(job.id, job.attempt, "cutout", output_format),
+            format=output_format,
+            sha256=hashlib.sha256(encoded).hexdigest(),
+            width=width,
+            height=height,
+            bytes=len(encoded),
+        )
+        matte = None
+        files = {output.key: encoded}
+        if matte_file is not None:
+            sha256 = hashlib.sha256(matte_file).hexdigest()
+            matte = NewMatte(matte_id, matte_key(matte_id), sha256, width, height, len(matte_file))
+            files[matte.key] = matte_file
+        with stages.time("store_ms"):
+            self._store(files)
+        outcome = Outcome(
+            outputs=[output],
+            verdict=cut.verdict,
+            reasons=cut.reasons,
+            facts=cut.facts,
+            model_version=photo.segmenter.version,
+            runtime=photo.segmenter.runtime,
+            metrics=stages.as_metrics(),
+            matte=matte,
+        )
+        self._complete(job, outcome, list(files))
+
+    def _store(self, files: dict[str, bytes]) -> None:
+        """All or none, as far as the store lets us; what stays behind is swept as an orphan."""
+        for key, body in files.items():
+            try:
+                self.storage.put(key, body)
+            except StorageUnavailableError:
+                self._remove(list(files))
+                raise
+
+    def _remove(self, keys: list[str]) -> None:
+        for key in keys:
+            try:
+                self.storage.delete(key)
+            except StorageUnavailableError as error:
+                log.warning("file_left_behind", key=key, error=str(error))
+
+    def _complete(self, job: ClaimedJob, outcome: Outcome, keys: list[str]) -> None:
+        start = time.perf_counter()
+        done = self._commit(lambda session: work.complete(session, job, outcome, base_url=self._base_url))
+        if not done:
+            # An earlier try may have been committed although its connection broke: then our files are named.
+            named = self._commit(lambda session: rows.named_keys(session, keys))
+            self._remove([key for key in keys if key not in named])
+            done = bool(named)
+        if not done:
+            log.info("job_not_ours")
+            return
+        commit_ms = round((time.perf_counter() - start) * 1000)
+        spent = {name: value for name, value in outcome.metrics.items() if name.endswith("_ms")}
+        self.pulse.count({"jobs": 1, "commit_ms": commit_ms, **spent})
+        log.info("job_succeeded", verdict=outcome.verdict.value, commit_ms=commit_ms)
+        self._ring(job)
+
+    def settle(self, job: ClaimedJob, error: JobError) -> None:
+        """End a job that went wrong: failed for good, or due again after a passing fault."""
+        moved = self._commit(
+            lambda session: work.retry_or_fail(
+                session,
+                job,
+                error,
+                max_retries=self.settings.max_retries,
+                backoff_s=self.settings.retry_backoff_s,
+                base_url=self._base_url,
+            )
+        )
+        event = "job_failed" if moved else "job_not_ours"
+        log.info(event, code=error.code, retryable=error.retryable)
+        if moved:
+            self._ring(job)
+
+    def _ring(self, job: ClaimedJob) -> None:
+        if job.has_webhook:
+            self.doorbell.ring(Bell.IO)
+
+    @property
+    def _base_url(self) -> str:
+        return (self.settings.public_url or "").rstrip("/")
+
+    def _commit(self, action: Callable[[Session], _Answer]) -> _Answer:
+        """Run `action` in a transaction, again and again while the database is away: finished work is worth a wait."""
+        ends_at = time.monotonic() + _PATIENCE_S
+        tries = 0
+        while True:
+            try:
+                with self.sessions.begin() as session:
+                    return action(session)
+            except DATABASE_AWAY as error:
+                if time.monotonic() >= ends_at:
+                    raise
+                log.warning("commit_failed", error=type(error).__name__, tries=tries + 1)
+                time.sleep(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
+                tries += 1
+
+
+def _cut(photo: Photo, logits: Logits | None) -> _Cut:
+    """By the stored matte where there is one, else from the logits or the photo's own alpha."""
+    if photo.stored_alpha is not None and photo.job.matte is not None:
+        matte = photo.job.matte
+        foreground = estimate_foreground(photo.subject.image, photo.stored_alpha)
+        return _Cut(photo.stored_alpha, foreground, matte.verdict, matte.reasons, matte.facts, is_new=False)
+    made = make_cutout(photo.subject, logits)
+    judgement = judge(made.facts)
+    return _Cut(
+        made.alpha,
+        made.foreground,
+        Verdict(judgement.verdict.value),
+        [reason.value for reason in judgement.reasons],
+        asdict(made.facts),
+        is_new=True,
+    )

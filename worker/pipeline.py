@@ -1,0 +1,207 @@
+"""The drain: claim, decode ahead, one forward for a microbatch, refine and encode behind, commit each job by itself.
+
+    drain thread     claim -> forward -> claim -> forward ...        never waits for a PNG
+    intake threads   read, decode (child processes), letterbox       of the next microbatches
+    finish threads   refine, compose, encode, check, store, commit   of the last ones
+
+What is in flight is bounded in megapixels. Only the drain thread touches the state of a `_Drain`.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
+
+import structlog
+from sqlalchemy.orm import Session
+from structlog.contextvars import bound_contextvars
+
+from db.session import DATABASE_AWAY
+from dispatch.names import Bell
+from jobs import work
+from jobs.ids import job_public_id
+from jobs.values import ClaimedJob
+from worker.boundary import contain, job_error
+from worker.gpu import Resources
+from worker.intake import Photo
+from worker.microbatch import predict_each
+from worker.models import StagedSegmenter
+
+log = structlog.get_logger(__name__)
+
+_AHEAD = 2
+"""Microbatches decoded, or being decoded, before their forward."""
+_LOOK_AGAIN_S = 0.1
+"""While the last jobs are being finished: new rows are seen this soon."""
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """A claimed job and its photo to be."""
+
+    job: ClaimedJob
+    photo: Future[Photo | Exception]
+
+
+def drain(res: Resources) -> None:
+    """Answer the doorbell, then work until nothing is due, the slice is over or the worker is told to stop.
+
+    Rings again when it left work behind: after a full claim, so that another worker wakes, and at the slice's end.
+    """
+    res.doorbell.answer(Bell.GPU)
+    with res.pulse.working():
+        _Drain(res).run()
+    res.heartbeat.beat()
+
+
+class _Drain:
+    def __init__(self, res: Resources) -> None:
+        self._res = res
+        self._ends_at = time.monotonic() + res.settings.slice_s
+        self._ahead: deque[list[_Taken]] = deque()
+        self._finishing: dict[Future[None], UUID] = {}
+        self._in_flight: dict[UUID, float] = {}
+        self._rang = False
+
+    def run(self) -> None:
+        """Until there is nothing more to do."""
+        while True:
+            self._collect()
+            if self._res.stop.is_set():
+                self._give_back()
+            else:
+                self._top_up()
+            if self._ahead:
+                self._work(self._ahead.popleft())
+            elif self._finishing:
+                wait(self._finishing, timeout=_LOOK_AGAIN_S, return_when=FIRST_COMPLETED)
+            elif not self._run_suspect():
+                break
+        if self._is_over() and not self._res.stop.is_set():
+            self._res.doorbell.ring(Bell.GPU)
+
+    def _is_over(self) -> bool:
+        return time.monotonic() >= self._ends_at
+
+    def _room(self) -> float:
+        """Megapixels that may be claimed now: none unless the largest photo fits, as a claim brings at least one."""
+        settings = self._res.settings
+        if not self._in_flight:
+            return settings.microbatch_megapixels
+        room = settings.pipeline_megapixels - sum(self._in_flight.values())
+        return min(room, settings.microbatch_megapixels) if room >= settings.max_megapixels else 0.0
+
+    def _top_up(self) -> None:
+        """Claim microbatches and start decoding them, as far as there is room and time."""
+        limit = self._res.settings.microbatch_images
+        while len(self._ahead) < _AHEAD and not self._is_over() and (room := self._room()):
+            jobs = self._claim(partial(work.claim, limit=limit, megapixels=room))
+            if not jobs:
+                return
+            if not self._rang and (len(jobs) == limit or self._ahead):
+                self._rang = self._res.doorbell.ring(Bell.GPU)
+            self._ahead.append(self._take(jobs))
+
+    def _claim(self, query: Callable[[Session, work.Terms], list[ClaimedJob]]) -> list[ClaimedJob]:
+        try:
+            with self._res.sessions.begin() as session:
+                jobs = query(session, self._res.terms)
+        except DATABASE_AWAY as error:
+            log.warning("claim_failed", error=type(error).__name__)
+            return []
+        if jobs:
+            self._res.pulse.hold(jobs)
+            self._res.pulse.moved()
+            self._in_flight.update((job.id, job.megapixels) for job in jobs)
+        return jobs
+
+    def _take(self, jobs: Sequence[ClaimedJob]) -> list[_Taken]:
+        submit = self._res.intake_pool.submit
+        return [_Taken(job, submit(contain, partial(self._res.intake.take, job))) for job in jobs]
+
+    def _work(self, microbatch: Sequence[_Taken]) -> None:
+        """One forward for the photos that need one; every job goes on to be finished, or failed, by itself."""
+        waiting: dict[StagedSegmenter, list[Photo]] = {}
+        for taken in microbatch:
+            photo = taken.photo.result()
+            if isinstance(photo, Exception):
+                self._conclude(taken.job, partial(_raise, photo))
+            elif photo.prepared is None:
+                self._conclude(taken.job, partial(self._res.finisher.finish, photo, None))
+            else:
+                waiting.setdefault(photo.segmenter, []).append(photo)
+        for segmenter, photos in waiting.items():
+            self._forward(segmenter, photos)
+
+    def _forward(self, segmenter: StagedSegmenter, photos: Sequence[Photo]) -> None:
+        prepared = [photo.prepared for photo in photos if photo.prepared is not None]
+        start = time.perf_counter()
+        results = predict_each(segmenter, [each.canvas for each in prepared])
+        share_s = (time.perf_counter() - start) / len(photos)
+        self._res.pulse.moved()
+        for photo, ready, logits in zip(photos, prepared, results, strict=True):
+            photo.stages.add("infer_ms", share_s)
+            photo.stages.note("batch_size", len(photos))
+            if isinstance(logits, Exception):
+                self._conclude(photo.job, partial(_raise, logits))
+            else:
+                step = partial(self._res.finisher.finish, photo, ready.letterbox.crop(logits))
+                self._conclude(photo.job, step)
+
+    def _conclude(self, job: ClaimedJob, step: Callable[[], None]) -> None:
+        self._finishing[self._res.finish_pool.submit(_conclude, self._res, job, step)] = job.id
+
+    def _collect(self) -> None:
+        """Make room: jobs that are done are in flight no more."""
+        for future in [future for future in self._finishing if future.done()]:
+            del self._in_flight[self._finishing.pop(future)]
+            future.result()
+
+    def _run_suspect(self) -> bool:
+        """One job that was in a crashed worker's hands, with nothing else in flight. Whether to go on after it."""
+        jobs = [] if self._res.stop.is_set() else self._claim(work.claim_suspect)
+        if not jobs:
+            return False
+        self._work(self._take(jobs))
+        wait(self._finishing)
+        self._collect()
+        return not self._is_over()
+
+    def _give_back(self) -> None:
+        """Told to stop: jobs whose forward has not begun go back to the queue, and nobody is blamed."""
+        jobs = [taken.job for microbatch in self._ahead for taken in microbatch]
+        if not jobs:
+            return
+        for microbatch in self._ahead:
+            for taken in microbatch:
+                taken.photo.cancel()
+        self._ahead.clear()
+        self._res.pulse.drop(jobs)
+        for job in jobs:
+            del self._in_flight[job.id]
+        try:
+            with self._res.sessions.begin() as session:
+                work.release(session, [(job.id, job.attempt) for job in jobs])
+        except DATABASE_AWAY as error:
+            log.warning("release_failed", error=type(error).__name__, jobs=len(jobs))
+        else:
+            log.info("jobs_released", jobs=len(jobs))
+
+
+def _conclude(res: Resources, job: ClaimedJob, step: Callable[[], None]) -> None:
+    """Take the last step of a job; if it fails, settle the job; if not even that works, let its lease lapse."""
+    with bound_contextvars(job_id=job_public_id(job.id), attempt=job.attempt):
+        error = contain(step)
+        if error is not None:
+            lost = contain(partial(res.finisher.settle, job, job_error(error)))
+            if lost is not None:
+                log.error("job_left_to_its_lease", error=repr(lost))
+    res.pulse.drop([job])
+    res.pulse.moved()
+
+
+def _raise(error: Exception) -> None:
+    raise error
