@@ -62,11 +62,16 @@ class Facts:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where a verdict changes."""
+    """Where a verdict changes.
+
+    The two of confidence were chosen on photos with a known mask and photos without a product: under 0.5 lay 71 % of
+    the empty photos and under 1 % of those with IoU above 0.5; under 0.85 lay 6 of 7 results with IoU below 0.8.
+    """
 
     no_foreground_max_alpha: float = 0.5
     no_foreground_coverage: float = 0.0005
-    low_confidence: float = 0.80
+    no_foreground_confidence: float = 0.5
+    low_confidence: float = 0.85
     very_small_coverage: float = 0.01
     fills_frame_coverage: float = 0.95
     fragmented_components: int = 6
@@ -87,15 +92,12 @@ class Judgement:
 def confidence_of(network_alpha: Alpha) -> float:
     """Expected intersection over expected union of the mask alpha >= 0.5, if alpha is a probability.
 
-    network_alpha: sigmoid of the network's logits without padding, not refined. Near 1 when every pixel is decided;
-    1.0 for an empty map, where there is no mask to doubt.
+    network_alpha: sigmoid of the network's logits without padding, not refined. Near 1 when every pixel is decided,
+    0 where no pixel is taken for product.
     """
     inside = network_alpha >= 0.5  # noqa: PLR2004
     union = float(inside.sum()) + float(network_alpha[~inside].sum())
-    # Under a ten-thousandth of the map it is the network's background hum, not a product that it doubts.
-    if union < 1e-4 * network_alpha.size:
-        return 1.0
-    return float(network_alpha[inside].sum()) / union
+    return float(network_alpha[inside].sum()) / union if union else 0.0
 
 
 def measure(alpha: Alpha, confidence: float | None = None) -> Facts:
@@ -124,9 +126,11 @@ def measure(alpha: Alpha, confidence: float | None = None) -> Facts:
 def judge(facts: Facts, thresholds: Thresholds = DEFAULT_THRESHOLDS) -> Judgement:
     """`fail` when there is no product, `review` when a person should look, else `pass`."""
     empty = facts.coverage < thresholds.no_foreground_coverage
-    if empty or facts.max_alpha < thresholds.no_foreground_max_alpha:
+    faint = facts.max_alpha < thresholds.no_foreground_max_alpha
+    confidence = 1.0 if facts.confidence is None else facts.confidence
+    if empty or faint or confidence < thresholds.no_foreground_confidence:
         return Judgement(Verdict.FAIL, (Reason.NO_FOREGROUND,))
-    unsure = facts.confidence is not None and facts.confidence < thresholds.low_confidence
+    unsure = confidence < thresholds.low_confidence
     scraps = (
         facts.components >= thresholds.fragmented_components
         and facts.largest_share < thresholds.fragmented_largest_share

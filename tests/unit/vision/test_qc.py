@@ -54,7 +54,8 @@ def test_confidence_falls_with_doubt():
     assert confidence_of(sure) == pytest.approx(0.99)
     assert confidence_of(unsure) == pytest.approx(0.6)
     assert Reason.LOW_CONFIDENCE in judge(measure(unsure, confidence_of(unsure))).reasons
-    assert confidence_of(np.zeros((64, 64), np.float32)) == 1
+    assert confidence_of(np.zeros((64, 64), np.float32)) == 0
+    assert judge(replace(measure(sure, 0.99), confidence=0.4)).reasons == (Reason.NO_FOREGROUND,)
 
 
 def test_other_reasons():
