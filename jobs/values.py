@@ -61,6 +61,11 @@ class ClaimedJob:
     has_webhook: bool
 
     @property
+    def held(self) -> tuple[UUID, int]:
+        """What a worker holds of it: the job under this attempt."""
+        return self.id, self.attempt
+
+    @property
     def megapixels(self) -> float:
         """Size of the photo in megapixels."""
         return self.pixels / 1e6

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from functools import partial
-from uuid import UUID
 
 import structlog
 from sqlalchemy.orm import Session
@@ -29,6 +28,7 @@ from worker.gpu import Resources
 from worker.intake import Photo
 from worker.microbatch import predict_each
 from worker.models import StagedSegmenter
+from worker.pulse import Held
 
 log = structlog.get_logger(__name__)
 
@@ -62,8 +62,8 @@ class _Drain:
         self._res = res
         self._ends_at = time.monotonic() + res.settings.slice_s
         self._ahead: deque[list[_Taken]] = deque()
-        self._finishing: dict[Future[None], UUID] = {}
-        self._in_flight: dict[UUID, float] = {}
+        self._finishing: dict[Future[None], Held] = {}
+        self._in_flight: dict[Held, float] = {}
         self._rang = False
 
     def run(self) -> None:
@@ -115,7 +115,7 @@ class _Drain:
         if jobs:
             self._res.pulse.hold(jobs)
             self._res.pulse.moved()
-            self._in_flight.update((job.id, job.megapixels) for job in jobs)
+            self._in_flight.update((job.held, job.megapixels) for job in jobs)
         return jobs
 
     def _take(self, jobs: Sequence[ClaimedJob]) -> list[_Taken]:
@@ -152,7 +152,7 @@ class _Drain:
                 self._conclude(photo.job, step)
 
     def _conclude(self, job: ClaimedJob, step: Callable[[], None]) -> None:
-        self._finishing[self._res.finish_pool.submit(_conclude, self._res, job, step)] = job.id
+        self._finishing[self._res.finish_pool.submit(_conclude, self._res, job, step)] = job.held
 
     def _collect(self) -> None:
         """Make room: jobs that are done are in flight no more."""
@@ -181,10 +181,10 @@ class _Drain:
         self._ahead.clear()
         self._res.pulse.drop(jobs)
         for job in jobs:
-            del self._in_flight[job.id]
+            del self._in_flight[job.held]
         try:
             with self._res.sessions.begin() as session:
-                work.release(session, [(job.id, job.attempt) for job in jobs])
+                work.release(session, [job.held for job in jobs])
         except DATABASE_AWAY as error:
             log.warning("release_failed", error=type(error).__name__, jobs=len(jobs))
         else:

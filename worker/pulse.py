@@ -62,12 +62,12 @@ class Pulse:
     def hold(self, jobs: Iterable[ClaimedJob]) -> None:
         """Renew the leases of these jobs from now on."""
         with self._lock:
-            self._held.update((job.id, job.attempt) for job in jobs)
+            self._held.update(job.held for job in jobs)
 
     def drop(self, jobs: Iterable[ClaimedJob]) -> None:
         """These jobs are finished, given back or given up."""
         with self._lock:
-            self._held.difference_update((job.id, job.attempt) for job in jobs)
+            self._held.difference_update(job.held for job in jobs)
 
     def held(self) -> list[Held]:
         """All (job, attempt) in this worker's hands, in a stable order."""

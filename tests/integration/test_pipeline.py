@@ -113,7 +113,7 @@ def test_out_of_memory_halves_the_microbatch(world: GpuWorld, fits: int) -> None
 
 
 def test_out_of_memory_for_one_photo_is_tried_again_later(world: GpuWorld) -> None:
-    def run_out(canvases: list[np.ndarray]) -> None:
+    def run_out(_: object) -> None:
         raise SegmenterOutOfMemory
 
     world.segmenter.before_predict = run_out
