@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint types bench migrate revision train-smoke format install pins settings clean
+.PHONY: help demo picture up test lint types bench migrate revision train-smoke format install pins settings clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP) ## Start everything, cut out real photos, write out/demo/, stop (PHOTOS=folder for your own)
 	$(BIN)/packshot demo $(PHOTOS)
+
+picture: $(STAMP) ## Make the README's picture anew, with the model that is installed
+	$(BIN)/packshot demo --picture docs/images/before-after.jpg
 
 up: $(STAMP) ## Run the whole service until Ctrl-C; prints URL and key
 	$(BIN)/packshot up

@@ -20,7 +20,7 @@ SAMPLES = (
     ("skimage", "data/rocket.jpg", "rocket"),
 )
 _BENCH_WH = (4000, 3000)
-_NOISE_LEVELS = 3.0
+_NOISE_LEVELS = 4.0
 
 
 class NoPhotosError(Exception):

@@ -27,6 +27,7 @@ SERVICES: dict[str, list[str]] = {
 }
 WORKER_KINDS = frozenset({"gpu", "io", "sweeper"})
 _STOP_MARGIN_S = 10.0
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _LOCK_NAME = "up.lock"
 
 
@@ -91,6 +92,9 @@ class Stack:
             urls["broker_url"] = self._broker.url
         # As root the data folder is open to the database's user; photos are nobody's business all the same.
         self.settings.files_path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self.settings.public_url is None and self.settings.host in _LOOPBACK:
+            # Webhooks carry links too, and no request tells them the address.
+            urls["public_url"] = self.url
         self.settings = complete(self.settings, **urls)
         upgrade(self.settings.require_database_url())
         self._lock.describe(f"process {os.getpid()}, {self.url}")
