@@ -136,11 +136,12 @@ def drain(res: IoResources, *, moved: Callable[[], None] = lambda: None) -> None
     """
     res.bell.answer(Bell.IO)
     while not res.stop.is_set():
+        # Looked at before filling: what ends in between frees slots and hosts, so it calls for another look.
+        running = _running(res)
         filled = [lane.fill() for lane in res.lanes]  # each lane gets its turn
         if any(filled):
             moved()
             continue
-        running = _running(res)
         if not running:
             return
         ended, _ = wait(running, timeout=_LOOK_AGAIN_S, return_when=FIRST_COMPLETED)

@@ -154,6 +154,13 @@ def test_calls_run_side_by_side_up_to_the_limit(build: Build, sessions: Sessions
     assert 4 <= now_and_most[1] <= 8
 
 
+def test_one_drain_delivers_all_that_one_host_gets(build: Build, sessions: Sessions, receiver: Receiver) -> None:
+    """A host's share of the slots is small; what it keeps waiting is not forgotten."""
+    make_events(sessions, receiver.url("/hook"), 25)
+    io.drain(build(io_concurrency=4))
+    assert delivered(sessions) == 25
+
+
 def test_what_comes_due_meanwhile_is_taken_by_the_same_drain(build: Build, sessions, receiver) -> None:
     release = threading.Event()
     receiver.routes["/slow"] = lambda _: _after(release)
