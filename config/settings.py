@@ -71,7 +71,9 @@ class Settings(BaseSettings):
     slice_s: float = Field(default=300.0, gt=0, description="Longest that one doorbell drains before ringing again.")
     heartbeat_s: float = Field(default=5.0, gt=0, description="Pause between two heartbeats of a worker.")
     shutdown_s: float = Field(
-        default=20.0, gt=0, description="Time a worker takes after SIGTERM to finish what it began; it gives back the rest."
+        default=20.0,
+        gt=0,
+        description="Time a worker takes after SIGTERM to finish what it began; it gives back the rest.",
     )
     stall_s: float = Field(default=300.0, gt=0, description="A worker with work but no progress for this long exits.")
     retry_backoff_s: float = Field(default=5.0, gt=0, description="First pause after a passing fault; it doubles.")
@@ -84,13 +86,16 @@ class Settings(BaseSettings):
         description="Private networks that may be called, comma-separated: 10.0.0.0/8, 127.0.0.1/32:9000.",
     )
     egress_ports: Annotated[tuple[int, ...], NoDecode] = Field(
-        default=(80, 443), description="Ports that may be called; a port in an allowed network is open besides."
+        default=(80, 443),
+        description="Ports that may be called, comma-separated; the port of an allowed network is open besides.",
     )
     fetch_timeout_s: float = Field(default=30.0, gt=0, description="Whole time of one download.")
     fetch_redirects: int = Field(default=5, ge=0, description="Redirects followed, each one checked.")
     fetch_max_tries: int = Field(default=4, gt=0, description="Tries of one download before the job fails.")
     webhook_timeout_s: float = Field(default=15.0, gt=0, description="Whole time of one webhook call.")
-    io_concurrency: int = Field(default=16, gt=0, description="Downloads or webhook calls at a time per io worker.")
+    io_concurrency: int = Field(
+        default=16, gt=0, description="Downloads, and webhook calls beside them, at a time per io worker."
+    )
 
     # Sweeper and retention
     sweep_s: float = Field(default=3.0, gt=0, description="Pause between two sweeps.")

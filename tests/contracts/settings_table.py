@@ -26,6 +26,8 @@ def _default(field: FieldInfo) -> str:
         raise AssertionError("every setting has a default")
     if value is None or value == ():
         return "none"
+    if isinstance(value, tuple):
+        return f"`{','.join(map(str, value))}`"  # as the variable is written
     if isinstance(value, timedelta):
         return f"{value.days} days" if value.days else f"{value.seconds} s"
     return f"`{value}`"
