@@ -29,6 +29,16 @@ def installed_pins() -> dict[str, str]:
     return {name: version(name) for name in sorted(reached.keys() - {"packshot"})}
 
 
+def unmet() -> list[str]:
+    """Requirements of Packshot with all extras that what is installed does not meet."""
+    lines = []
+    for text in requires("packshot") or []:
+        requirement = Requirement(text)
+        if not requirement.specifier.contains(version(requirement.name), prereleases=True):
+            lines.append(f"{text}, installed: {version(requirement.name)}")
+    return lines
+
+
 if __name__ == "__main__":
     print("# Exact versions of everything, for pip's --constraint. Written by `make pins`.")  # noqa: T201
     for name, pinned in installed_pins().items():
