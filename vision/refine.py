@@ -39,7 +39,7 @@ class RefineOptions:
     """Standard deviation, in 8-bit steps, that every colour has at least."""
     trust: float = 30.0
     """Squared distance of the two colours, in standard deviations, at which photo and network weigh the same."""
-    floor: float = 0.03
+    floor: float = 0.06
     """Alpha of the network below it is 0, above 1 - floor is 1; fixed, never stretched to a photo's own range."""
 
 
@@ -73,7 +73,8 @@ def refine(image: RgbImage, coarse: Logits, options: RefineOptions = DEFAULT_REF
     say = bands.pad(box_mean(band.astype(np.float32), max(1, round(unit / 2))))
 
     out = np.empty(native_hw, np.float32)
-    for tile, wanted in bands.tiles(band):
+    undecided = band | ((alpha > options.floor) & (alpha < 1 - options.floor))
+    for tile, wanted in bands.tiles(undecided):
         if not wanted:
             out[tile.native] = np.float32(alpha[tile.core][0, 0] > 0.5)  # noqa: PLR2004
             continue

@@ -108,3 +108,14 @@ def test_memory_beside_the_result_does_not_grow_with_the_photo():
     assert small < 60
     # Sixteen times the pixels: only the tile grows.
     assert large < small + 40
+
+
+def test_no_seams_between_tiles_where_the_network_fades():
+    """Inside a product that it slowly becomes unsure of, alpha fades as slowly."""
+    image = np.full((900, 1200, 3), 90, np.uint8)
+    slope = np.linspace(0.5, 6, 96, dtype=np.float32)[:, None] + np.linspace(0, 1, 128, dtype=np.float32)[None]
+    alpha = refine(image, slope)
+    assert alpha.min() < 0.7
+    assert alpha.max() == 1
+    for axis in (0, 1):
+        assert np.abs(np.diff(alpha, axis=axis)).max() <= 2.01 / 255
