@@ -1,12 +1,17 @@
 """Worker processes: a Celery worker of one kind around its resources. The gpu kind runs in `worker.gpu_child`."""
 
 import os
+import signal
+import warnings
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
+from types import FrameType
 
 import structlog
 from celery import Celery, signals
 from celery.beat import EmbeddedService, Scheduler
+from celery.platforms import SecurityWarning
 
 from config.settings import Settings
 from db import outgoing
@@ -26,7 +31,17 @@ def run(kind: str, settings: Settings) -> int:
         devices = visible_devices(os.environ)
         log.info("gpu_devices", devices=devices or ["cpu"])
         return Supervisor(devices, os.environ).run()
+    leave_when_told()
     return {"io": run_io, "sweeper": run_sweeper}[kind](settings)
+
+
+def leave_when_told() -> None:
+    """Until Celery listens for SIGTERM there is nothing to finish: leave at once, but in order."""
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, leave)
 
 
 def run_io(settings: Settings) -> int:
@@ -43,11 +58,8 @@ def run_io(settings: Settings) -> int:
         res.stop.set()
         heartbeat.leave()
 
-    heartbeat.start()
-    status = serve(app, queue=Bell.IO.value, name=identity.name, on_stop=stop)
-    heartbeat.stop()
-    res.close()
-    return status
+    with closing(res), heartbeat:
+        return serve(app, queue=Bell.IO.value, name=identity.name, on_stop=stop)
 
 
 def run_sweeper(settings: Settings) -> int:
@@ -67,13 +79,11 @@ def run_sweeper(settings: Settings) -> int:
     # It sweeps every few seconds: one that has not for `stall_s` is deaf, whatever there is to sweep.
     heartbeat = Heartbeat(settings, res.sessions, identity, pulse, is_left_lying=lambda _: True)
     beat = EmbeddedService(app, thread=True, scheduler_cls=Scheduler)
-    heartbeat.start()
-    beat.start()
-    status = serve(app, queue=SWEEP_QUEUE, name=identity.name, on_stop=heartbeat.leave)
-    beat.stop()
-    heartbeat.stop()
-    res.close()
-    return status
+    with closing(res), heartbeat:
+        beat.start()
+        status = serve(app, queue=SWEEP_QUEUE, name=identity.name, on_stop=heartbeat.leave)
+        beat.stop()
+        return status
 
 
 def _beating(pulse: Pulse, wake: Callable[[], object]) -> Callable[[], None]:
@@ -84,23 +94,11 @@ def _beating(pulse: Pulse, wake: Callable[[], object]) -> Callable[[], None]:
     return woken
 
 
-def serve(
-    app: Celery,
-    *,
-    queue: str,
-    name: str,
-    on_stop: Callable[[], None],
-    on_ready: Callable[[], None] = lambda: None,
-) -> int:
+def serve(app: Celery, *, queue: str, name: str, on_stop: Callable[[], None]) -> int:
     """A Celery worker on one queue, one thread for its one task, in a main thread; its exit status.
 
     `on_stop` runs in the signal handler at every SIGTERM: it may set marks, and no more.
     """
-
-    def ready(**_: object) -> None:
-        # Sent again after each lost connection: the first time counts.
-        signals.worker_ready.disconnect(ready)
-        on_ready()
 
     def stopping(**_: object) -> None:
         on_stop()
@@ -108,8 +106,9 @@ def serve(
     def leave_logging_alone(**_: object) -> None:
         """Celery sets up logging unless somebody listens here."""
 
+    # Running as root is the operator's choice, and safe here: messages are JSON and say nothing.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     signals.setup_logging.connect(leave_logging_alone, weak=False)
-    signals.worker_ready.connect(ready, weak=False)
     signals.worker_shutting_down.connect(stopping, weak=False)
     worker = app.Worker(
         hostname=name,

@@ -8,6 +8,8 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 
 from config.logging import configure_logging
@@ -16,45 +18,39 @@ from dispatch.celery_app import build_celery
 from dispatch.doorbell import Doorbell
 from dispatch.names import TASKS, Bell
 from worker import gpu, tasks
-from worker.app import serve
+from worker.app import leave_when_told, serve
 from worker.models import Models
 from worker.pipeline import drain
 
 _PR_SET_PDEATHSIG = 1
 
 
-def main(arguments: list[str]) -> int:
-    """Exit status of the worker. What goes wrong before it is ready is raised: set-up failed."""
+def main(arguments: list[str], load: Callable[[Settings], Models] = gpu.load_models) -> int:
+    """Exit status of the worker. What goes wrong before it is ready is raised: set-up failed.
+
+    `load` is for tests, which bring models of their own.
+    """
     parser = argparse.ArgumentParser()
-    parser.add_argument("--ready-fd", type=int, required=True, help="pipe on which to say that this worker is ready")
+    parser.add_argument("--ready-fd", type=int, required=True, help="pipe for one byte once set-up is done")
     parser.add_argument("--parent-pid", type=int, required=True, help="process to go with")
     options = parser.parse_args(arguments)
     _leave_with(options.parent_pid)
+    leave_when_told()
     settings = Settings()
     configure_logging(settings)
-    return work(settings, gpu.load_models(settings), ready_fd=options.ready_fd)
-
-
-def work(settings: Settings, models: Models, *, ready_fd: int) -> int:
-    """Serve until told to stop; a byte on `ready_fd` says that doorbells are heard from now on."""
     app = build_celery(settings)
-    res = gpu.assemble(settings, models, Doorbell(settings, app))
+    res = gpu.assemble(settings, load(settings), Doorbell(settings, app))
     tasks.register(app, TASKS[Bell.GPU], partial(drain, res))
-
-    def ready() -> None:
-        os.write(ready_fd, b"1")
-        os.close(ready_fd)
 
     def stop() -> None:
         # A second signal means haste: what is held goes back at once.
         res.heartbeat.leave(now=res.stop.is_set())
         res.stop.set()
 
-    res.heartbeat.start()
-    status = serve(app, queue=Bell.GPU.value, name=res.terms.worker, on_ready=ready, on_stop=stop)
-    res.heartbeat.stop()
-    res.close()
-    return status
+    with closing(res), res.heartbeat:
+        os.write(options.ready_fd, b"1")
+        os.close(options.ready_fd)
+        return serve(app, queue=Bell.GPU.value, name=res.terms.worker, on_stop=stop)
 
 
 def _leave_with(parent_pid: int) -> None:

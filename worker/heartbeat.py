@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import structlog
 from sqlalchemy.orm import Session
@@ -71,12 +72,13 @@ class Heartbeat:
         self._renew_s = settings.lease_s / 3
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
-    def start(self) -> None:
+    def __enter__(self) -> Self:
         """Write the first heartbeat and start the thread. Raises when the database is away: set-up failed."""
         self._write()
         self._thread.start()
+        return self
 
-    def stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the thread and take the heartbeat away: this worker leaves in order."""
         self._done.set()
         self._thread.join(_JOIN_S)

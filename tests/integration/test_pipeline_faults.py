@@ -76,9 +76,8 @@ def test_a_slow_batch_keeps_its_lease(world: GpuWorld) -> None:
                 lost.append(work.return_lost(session, max_crashes=3, limit=100, base_url=""))
 
     world.segmenter.before_predict = be_slow
-    world.res.heartbeat.start()
-    world.drain()
-    world.res.heartbeat.stop()
+    with world.res.heartbeat:
+        world.drain()
     assert set(lost) == {0}
     world.assert_each_done_once(jobs)
     assert {world.job(job_id).attempt for job_id in jobs} == {1}
@@ -227,14 +226,13 @@ def test_a_photo_of_another_key_is_taken_before_all_that_is_not_in_flight(world:
 
 
 def test_the_heartbeat_tells_model_progress_and_totals(world: GpuWorld) -> None:
-    world.res.heartbeat.start()
-    world.add()
-    world.drain()
-    with world.res.sessions() as session:
-        [row] = session.execute(text("SELECT kind, model_version, runtime, totals, progress_at FROM workers")).all()
+    with world.res.heartbeat:
+        world.add()
+        world.drain()
+        with world.res.sessions() as session:
+            [row] = session.execute(text("SELECT kind, model_version, runtime, totals, progress_at FROM workers")).all()
     assert tuple(row[:3]) == ("gpu", "fake@1", "fake-cpu")
     assert row.totals["jobs"] == 1
     assert row.progress_at is not None
-    world.res.heartbeat.stop()
     with world.res.sessions() as session:
         assert session.execute(text("SELECT count(*) FROM workers")).scalar() == 0

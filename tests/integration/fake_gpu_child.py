@@ -1,0 +1,28 @@
+"""A gpu worker process as `worker.gpu_child` makes it, around a fake segmenter.
+
+Told by its environment: `FAKE_SETUP=fails` ends it as a failed set-up does, `FAKE_SLOW_S` is the time of a forward.
+It leaves its pid and its device beside the other files.
+"""
+
+import os
+import sys
+import time
+
+from config.settings import Settings
+from tests.fakes import FakeSegmenter, fake_models
+from worker import gpu_child
+from worker.models import Models
+
+
+def load(settings: Settings) -> Models:
+    if os.environ.get("FAKE_SETUP") == "fails":
+        raise RuntimeError("the weights are not there")
+    note = settings.data_dir / f"child-{os.getpid()}"
+    note.write_text(os.environ["CUDA_VISIBLE_DEVICES"], encoding="utf-8")
+    segmenter = FakeSegmenter()
+    segmenter.before_predict = lambda _: time.sleep(float(os.environ.get("FAKE_SLOW_S", "0")))
+    return fake_models(segmenter)
+
+
+if __name__ == "__main__":
+    sys.exit(gpu_child.main(sys.argv[1:], load))
