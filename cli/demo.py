@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from PIL import Image, ImageOps
+from rich.box import SIMPLE
 from rich.table import Table
 
 from cli.client import STAGES, Client, Done, ServiceError
@@ -21,6 +22,7 @@ from config.settings import Settings
 
 _WAIT_S = 300.0
 _POLL_S = 0.2
+_SHOWN_STAGES = ("queue", "decode", "forward", "refine", "encode")
 _SHEET_NAME = "contact-sheet.jpg"
 
 
@@ -90,7 +92,12 @@ def _stages(metrics: dict[str, Any]) -> str:
 
 
 def _table(done: dict[str, Done]) -> Table:
-    table = Table("photo", "verdict", "upload to done", "stages")
+    table = Table(box=SIMPLE, caption="stages in milliseconds")
+    for column in ("photo", "verdict"):
+        table.add_column(column, no_wrap=True)
+    for column in (*_SHOWN_STAGES, "in all"):
+        table.add_column(column, justify="right")
     for name, each in done.items():
-        table.add_row(name, _verdict(each.job), f"{each.latency_s:.2f} s", _stages(each.job["metrics"]))
+        times = [str(each.job["metrics"].get(STAGES[stage], "")) for stage in _SHOWN_STAGES]
+        table.add_row(name, _verdict(each.job), *times, f"{each.latency_s:.2f} s")
     return table

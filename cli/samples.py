@@ -10,14 +10,14 @@ from PIL import Image
 
 from cli.plan import PHOTO_ENDINGS
 
-# (package, file, what it shows): photos with one thing in them, read where they are installed and copied nowhere.
-# coffee: CC0, by Rachel Michetti; rocket: public domain, by SpaceX; motorcycle: Middlebury stereo data, 2014;
+# (package, file, what it shows): photos with one thing in them and one with none, read where they are installed.
+# coffee: CC0, by Rachel Michetti; brick: CC0, cc0textures.com; motorcycle: Middlebury stereo data, 2014;
 # flower: CC BY 2.0, flickr.com/photos/vultilion. scikit-image and scikit-learn say so beside them.
 SAMPLES = (
     ("skimage", "data/coffee.png", "coffee"),
     ("skimage", "data/motorcycle_left.png", "motorcycle"),
     ("sklearn", "datasets/images/flower.jpg", "flower"),
-    ("skimage", "data/rocket.jpg", "rocket"),
+    ("skimage", "data/brick.png", "wall"),
 )
 _BENCH_WH = (4000, 3000)
 _NOISE_LEVELS = 4.0
