@@ -1,0 +1,83 @@
+"""Which devices a supervisor sees, and what it does with children that end."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from worker.supervisor import Supervisor, visible_devices
+
+TWO = """GPU 0: NVIDIA H200 (UUID: GPU-11111111-aaaa-bbbb-cccc-000000000001)
+GPU 1: NVIDIA H200 (UUID: GPU-22222222-aaaa-bbbb-cccc-000000000002)
+"""
+SLICED = """GPU 0: NVIDIA H200 (UUID: GPU-11111111-aaaa-bbbb-cccc-000000000001)
+  MIG 1g.18gb     Device  0: (UUID: MIG-33333333-aaaa-bbbb-cccc-000000000003)
+  MIG 1g.18gb     Device  1: (UUID: MIG-44444444-aaaa-bbbb-cccc-000000000004)
+GPU 1: NVIDIA H200 (UUID: GPU-22222222-aaaa-bbbb-cccc-000000000002)
+"""
+
+
+def test_devices_that_the_driver_lists() -> None:
+    assert visible_devices({}, lambda: TWO) == [
+        "GPU-11111111-aaaa-bbbb-cccc-000000000001",
+        "GPU-22222222-aaaa-bbbb-cccc-000000000002",
+    ]
+    assert visible_devices({}, lambda: "") == []
+
+
+def test_a_split_gpu_stands_for_its_slices() -> None:
+    assert visible_devices({}, lambda: SLICED) == [
+        "MIG-33333333-aaaa-bbbb-cccc-000000000003",
+        "MIG-44444444-aaaa-bbbb-cccc-000000000004",
+        "GPU-22222222-aaaa-bbbb-cccc-000000000002",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "devices"), [("0", ["0"]), ("1, 0", ["1", "0"]), ("", []), ("-1", []), ("0,-1,1", ["0"])]
+)
+def test_the_environment_decides_before_the_driver(allowed: str, devices: list[str]) -> None:
+    assert visible_devices({"CUDA_VISIBLE_DEVICES": allowed}, lambda: TWO) == devices
+
+
+def child(folder: Path, *lines: str) -> tuple[str, ...]:
+    """A child that notes its device, then does as told."""
+    script = folder / "child.py"
+    note = f"open({str(folder / 'started')!r}, 'a').write(os.environ['CUDA_VISIBLE_DEVICES'] + '\\n')"
+    ready = "fd = int(sys.argv[sys.argv.index('--ready-fd') + 1])"
+    script.write_text("\n".join(["import os, sys", ready, note, *lines]), encoding="utf-8")
+    return (sys.executable, str(script))
+
+
+def started(folder: Path) -> list[str]:
+    return (folder / "started").read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def test_a_child_that_never_was_ready_means_failed_set_up(tmp_path: Path) -> None:
+    supervisor = Supervisor(["one"], os.environ, child(tmp_path, "sys.exit(3)"))
+    assert supervisor.run() == 3
+    assert started(tmp_path) == ["one"]
+
+
+def test_a_set_up_that_ends_without_a_word_is_no_success(tmp_path: Path) -> None:
+    assert Supervisor(["one"], os.environ, child(tmp_path)).run() != 0
+
+
+def test_a_child_that_was_ready_is_started_again_even_if_its_set_up_then_fails(tmp_path: Path) -> None:
+    first = f"len(open({str(tmp_path / 'started')!r}).readlines()) == 1"
+    supervisor = Supervisor(["one"], os.environ, child(tmp_path, f"{first} and os.write(fd, b'1')", "sys.exit(5)"))
+    [only] = supervisor._children
+    only.start()
+    deadline = time.monotonic() + 20
+    while only.falls < 2:
+        assert supervisor._mind(only) == 0
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert started(tmp_path) == ["one", "one"]
+
+
+def test_without_devices_one_child_sees_none(tmp_path: Path) -> None:
+    assert Supervisor([], os.environ, child(tmp_path, "sys.exit(1)")).run() == 1
+    assert started(tmp_path) == [""]
