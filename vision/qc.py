@@ -64,8 +64,8 @@ class Facts:
 class Thresholds:
     """Where a verdict changes.
 
-    The two of confidence were chosen on photos with a known mask and photos without a product: under 0.5 lay 71 % of
-    the empty photos and under 1 % of those with IoU above 0.5; under 0.85 lay 6 of 7 results with IoU below 0.8.
+    The two of confidence were chosen on photos with a known mask and photos without a product: under 0.5 lay 78 % of
+    the empty photos and none with IoU above 0.5; under 0.85 lay 23 of 25 with IoU below 0.8 (18 of 94 others).
     """
 
     no_foreground_max_alpha: float = 0.5
