@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP) ## Start everything, cut out real photos, write out/demo/, stop (PHOTOS=folder for your own)
-	$(BIN)/packshot demo $(PHOTOS)
+	$(BIN)/packshot demo $(if $(PHOTOS),"$(PHOTOS)")
 
 picture: $(STAMP) ## Make the README's picture anew, with the model that is installed
 	$(BIN)/packshot demo --picture docs/images/before-after.jpg

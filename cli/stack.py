@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 
 import httpx
 
+from cli.ports import free_port, is_free
 from cli.processes import Child, complete, exit_words, settings_environment
 from config.settings import Settings
 from db import workers
@@ -65,7 +66,7 @@ class Stack:
     """Everything that `packshot up` runs. `settings` are complete after `start`: their URLs are set."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        self.settings = settings if settings.port else complete(settings, port=free_port())
         self.children: dict[str, Child] = {}
         self._lock = FolderLock(settings.data_dir)
         self._database: EmbeddedDatabase | None = None
@@ -101,6 +102,8 @@ class Stack:
 
     def start_services(self, *names: str) -> None:
         """Start the named services, all of them without a name."""
+        if "api" in (names or SERVICES) and not is_free(self.settings.port):
+            raise StackError(f"Port {self.settings.port} is taken; choose another with --port or PACKSHOT_PORT.")
         environment = settings_environment(self.settings)
         for name in names or SERVICES:
             log = self.settings.data_dir / "logs" / f"{name}.log"
