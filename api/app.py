@@ -35,8 +35,12 @@ def from_environment() -> FastAPI:
 def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
     """Build the application; nothing is called before the first request, so neither database nor broker must be up.
 
-    `models` are those in the package unless given. `ValueError` where database or broker URL are not set.
+    `models` are those in the package unless given. `ValueError` where database or broker URL are not set, or the
+    default model is not installed.
     """
+    models = installed_models() if models is None else models
+    if settings.model not in models.names:
+        raise ValueError(f"PACKSHOT_MODEL is {settings.model}; installed: {', '.join(sorted(models.names))}")
     engine = build_engine(settings.require_database_url(), pool_size=_POOL_SIZE)
     sessions = build_sessions(engine)
     context = Context(
@@ -44,7 +48,7 @@ def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
         sessions=sessions,
         storage=LocalStorage(settings.files_path),
         doorbell=Doorbell(settings, build_celery(settings)),
-        models=installed_models() if models is None else models,
+        models=models,
         egress=Policy.from_settings(settings),
         workers_within_s=4 * settings.heartbeat_s,
         metrics=Metrics(sessions, workers_within_s=4 * settings.heartbeat_s),

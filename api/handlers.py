@@ -6,13 +6,12 @@ from typing import TypeVar
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from api.middleware import SECURITY_HEADERS, request_id_of
 from api.problems import ProblemError, from_job_error, pointer_to, render
+from db.session import DATABASE_AWAY
 from jobs.errors import FieldError, JobError
 from storage.port import StorageUnavailableError
 
@@ -21,7 +20,6 @@ log = structlog.get_logger(__name__)
 E = TypeVar("E", bound=Exception)
 
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
-_DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
 
 
 def install(app: FastAPI) -> None:
@@ -32,7 +30,7 @@ def install(app: FastAPI) -> None:
     _register(app, RequestValidationError, _from_validation)
     _register(app, StorageUnavailableError, _from_storage)
     _register(app, ClientDisconnect, lambda _: ProblemError("incomplete_body", "The body ended before it was whole."))
-    for kind in _DATABASE_AWAY:
+    for kind in DATABASE_AWAY:
         _register(app, kind, _from_database)
     _register(app, Exception, _from_anything)
 

@@ -22,7 +22,7 @@ from vision.errors import ImageError
 log = structlog.get_logger(__name__)
 
 
-def accept(context: Context, form: Form, submission: Submission, *, api_key_id: UUID) -> Job:
+def accept(context: Context, form: Form, submission: Submission, *, api_key_id: UUID, base_url: str) -> Job:
     """Store and commit. `ProblemError` for a photo that is refused, `StorageUnavailableError`, database errors.
 
     A photo without a row is removed again, except where the commit's outcome is unknown: then the row may exist,
@@ -34,7 +34,7 @@ def accept(context: Context, form: Form, submission: Submission, *, api_key_id: 
         stored = _store(context, form.upload, job_id)
     try:
         with context.sessions.begin() as session:
-            job = service.submit(session, submission.to_new_job(job_id, api_key_id, stored))
+            job = service.submit(session, submission.to_new_job(job_id, api_key_id, stored, base_url))
     except SQLAlchemyError as error:
         outcome_unknown = isinstance(error, DBAPIError) and error.connection_invalidated
         if stored is not None and not outcome_unknown:

@@ -192,6 +192,12 @@ _JOB: dict[str, Kind] = {
         "Several workers died or hung with it; it is not tried again.",
         "Re-save the photo with another program; tell the operator the job's id.",
     ),
+    "source_lost": Kind(
+        500,
+        "The photo is gone from the file store.",
+        "Its file was removed, or the store lost it, before a worker came to it.",
+        "Submit the photo again; the operator looks after the store.",
+    ),
     "out_of_memory": Kind(
         500,
         "The photo did not fit into memory.",

@@ -6,12 +6,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import text
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from db import jobs as rows
 from db import workers
-from db.session import Sessions
+from db.session import DATABASE_AWAY, Sessions
 
 _METHODS = frozenset({"GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"})
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -69,7 +67,7 @@ class _Queue(Collector):
                 session.execute(text("SET LOCAL statement_timeout = 2000"))
                 depths = {status: (count, age) for status, count, age in rows.queue_depths(session)}
                 kinds = [worker.kind for worker in workers.live(session, within_s=self._workers_within_s)]
-        except (OperationalError, InterfaceError, PoolTimeoutError):
+        except DATABASE_AWAY:
             up.add_metric([], 0)
             yield up
             return

@@ -79,7 +79,7 @@ class Submission:
     webhook_url: str | None
     labels: dict[str, str]
 
-    def to_new_job(self, job_id: UUID, api_key_id: UUID, stored: StoredInput | None) -> NewJob:
+    def to_new_job(self, job_id: UUID, api_key_id: UUID, stored: StoredInput | None, base_url: str) -> NewJob:
         """The job to submit; `stored` where the photo was uploaded."""
         source = stored or self.source_url
         if source is None:
@@ -92,6 +92,7 @@ class Submission:
             params=self.params,
             filename=self.filename,
             webhook_url=self.webhook_url,
+            base_url=base_url,
             labels=self.labels,
         )
 

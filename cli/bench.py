@@ -19,7 +19,7 @@ from cli.ports import free_port
 from cli.processes import complete
 from cli.samples import NoPhotosError, camera_jpeg, with_comment
 from cli.stack import StackError
-from cli.up import run_stack, stop_signals
+from cli.up import interruptible, run_stack
 from config.settings import Settings
 
 _WAIT_S = 600.0
@@ -84,17 +84,19 @@ def bench(
     try:
         other = Peer.find(peer_command, peer_url) if peer or peer_url else None
         photo = camera_jpeg()
-        with _service(url, key) as (address, token, log):
+        with interruptible(), _service(url, key) as (address, token, log):
             report = _measure(address, token, photo, images, clients, log)
         for line in report.lines():
             console.print(line, markup=False)
         if other is not None:
-            with running_peer(other) as address:
+            with interruptible(), running_peer(other) as address:
                 rate = measure_peer(address, photo, images=peer_images, clients=peer_clients)
             console.print(f"peer: {rate:.2f} images/s   (rembg, U2-Net, {peer_clients} clients, {peer_images} images)")
             console.print(f"ours / peer: {report.images / report.took_s / rate:.1f}")
     except (StackError, ServiceError, NoPhotosError, PeerError) as error:
         raise fail(str(error)) from None
+    except KeyboardInterrupt:
+        raise fail("Stopped.", code=130) from None
 
 
 @contextmanager
@@ -105,7 +107,7 @@ def _service(url: str | None, key: str | None) -> Iterator[tuple[str, str, Path 
         return
     base = Settings()
     settings = complete(base, data_dir=base.data_dir / "bench", port=free_port(), log_format="json")
-    with stop_signals() as stop, run_stack(settings, stop, progress=errors) as (stack, issued):
+    with run_stack(settings, progress=errors) as (stack, issued):
         if issued is None:
             raise StackError("The database of PACKSHOT_DATABASE_URL has keys already: give --url and --key.")
         yield stack.url, issued.token, stack.children["gpu"].log
@@ -121,6 +123,7 @@ def _measure(url: str, key: str, photo: bytes, images: int, clients: int, log: P
             if done.job["status"] != "succeeded":
                 raise ServiceError(f"{done.job['id']} ended as {done.job['status']}: {done.job['error']}")
             client.download(done.job)
+            client.delete(done.job)  # a hundred benches must not fill a disk
             return done
 
         for done in pool.map(one, [f"warm-{number}" for number in range(_WARM_UP)]):

@@ -63,7 +63,7 @@ class Client:
     def submit(self, photo: bytes, filename: str, **options: str) -> tuple[dict[str, Any], float]:
         """Upload a photo; returns the job and the seconds that it took."""
         start = time.perf_counter()
-        reply = self._http.post("/v1/jobs", files={"image_file": (filename, photo)}, data=options)
+        reply = self._send("POST", "/v1/jobs", files={"image_file": (filename, photo)}, data=options)
         return _json(reply), time.perf_counter() - start
 
     def wait(self, job: dict[str, Any], upload_s: float, *, timeout_s: float, poll_s: float) -> Done:
@@ -73,15 +73,25 @@ class Client:
             if time.monotonic() > deadline:
                 raise ServiceError(f"{job['id']} is {job['status']} after {timeout_s:.0f} s")
             time.sleep(poll_s)
-            job = _json(self._http.get(f"/v1/jobs/{job['id']}"))
+            job = _json(self._send("GET", f"/v1/jobs/{job['id']}"))
         return Done(job, upload_s)
 
     def download(self, job: dict[str, Any]) -> bytes:
         """The cutout of a job that succeeded."""
-        reply = self._http.get(f"/v1/jobs/{job['id']}/outputs/cutout")
+        reply = self._send("GET", f"/v1/jobs/{job['id']}/outputs/cutout")
         if reply.is_error:
             raise ServiceError(reply.text)
         return reply.content
+
+    def delete(self, job: dict[str, Any]) -> None:
+        """Leave nothing of the job behind."""
+        self._send("DELETE", f"/v1/jobs/{job['id']}")
+
+    def _send(self, method: str, path: str, **body: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **body)
+        except httpx.TransportError as error:
+            raise ServiceError(f"{path}: {error}") from error
 
     def __enter__(self) -> Self:
         return self

@@ -11,13 +11,13 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from cli.client import STAGES, Client, Done, ServiceError
-from cli.output import console, fail
+from cli.output import console, errors, fail
 from cli.ports import free_port
 from cli.processes import complete
 from cli.samples import NoPhotosError, photos_in, sample_photos
 from cli.sheet import SheetRow, before_after, contact_sheet
 from cli.stack import StackError
-from cli.up import run_stack, stop_signals
+from cli.up import interruptible, run_stack
 from config.settings import Settings
 
 _WAIT_S = 300.0
@@ -40,38 +40,56 @@ def demo(
     try:
         files = sample_photos() if photos is None else photos_in(photos)
         start = time.perf_counter()
-        with stop_signals() as stop, run_stack(settings, stop) as (stack, key):
+        with interruptible(), run_stack(settings) as (stack, key):
             console.print(f"The service was ready after {time.perf_counter() - start:.1f} s.")
             if key is None:
                 raise fail("The database of PACKSHOT_DATABASE_URL has keys already; unset it for the demo.")
             with Client(stack.url, key.token) as client, console.status(f"Cutting out {len(files)} photos"):
                 begin = time.perf_counter()
-                jobs = {name: client.submit(path.read_bytes(), path.name) for name, path in files.items()}
+                jobs, refused = _submit(client, files)
                 done = {
                     name: client.wait(job, upload_s, timeout_s=_WAIT_S, poll_s=_POLL_S)
                     for name, (job, upload_s) in jobs.items()
                 }
                 took_s = time.perf_counter() - begin
-                rows = {name: _row(client, files[name], each, out) for name, each in done.items()}
+                rows = {name: _row(client, name, files[name], each, out) for name, each in done.items()}
     except (StackError, NoPhotosError, ServiceError) as error:
         raise fail(str(error)) from None
+    except KeyboardInterrupt:
+        raise fail("Stopped.", code=130) from None
+    out.mkdir(parents=True, exist_ok=True)
     sheet = out / _SHEET_NAME
     contact_sheet([row for row in rows.values() if row is not None]).save(sheet, quality=92)
     if picture is not None and (first := next(iter(rows.values()))) is not None:
         before_after(first.before, first.cutout).save(picture, quality=92)
     console.print(_table(done))
     console.print(f"{len(files)} photos in {took_s:.1f} s. Cutouts in {out}, all of them on {sheet}.", markup=False)
-    if None in rows.values():
+    for name, problem in refused.items():
+        errors.print(f"{name}: {problem}", markup=False)
+    if refused or None in rows.values():
         raise typer.Exit(1)
 
 
-def _row(client: Client, file: Path, done: Done, out: Path) -> SheetRow | None:
+def _submit(client: Client, files: dict[str, Path]) -> tuple[dict[str, tuple[dict[str, Any], float]], dict[str, str]]:
+    """Jobs of the photos that were taken, and what the service said of the others."""
+    jobs, refused = {}, {}
+    for name, path in files.items():
+        try:
+            jobs[name] = client.submit(path.read_bytes(), path.name)
+        except ServiceError as error:
+            refused[name] = str(error)
+    return jobs, refused
+
+
+def _row(client: Client, name: str, file: Path, done: Done, out: Path) -> SheetRow | None:
     """Store the cutout; its row of the sheet, or None where the job failed."""
     if done.job["status"] != "succeeded":
         return None
     png = client.download(done.job)
+    client.delete(done.job)
     out.mkdir(parents=True, exist_ok=True)
-    (out / f"{file.stem}.png").write_bytes(png)
+    # The whole name: mug.jpg and mug.webp are two photos.
+    (out / f"{name}.png").write_bytes(png)
     with Image.open(file) as photo:
         before = ImageOps.exif_transpose(photo).convert("RGB")
     with Image.open(io.BytesIO(png)) as image:

@@ -17,6 +17,8 @@ from config.settings import Settings
 # A child that lived this long is healthy again: its next fall starts the backoff anew.
 _HEALTHY_S = 60.0
 _LONGEST_BACKOFF_S = 30.0
+# A larger log is put aside when its process starts, one of each.
+_LOG_BYTES = 10 * 2**20
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
@@ -35,7 +37,7 @@ def _as_text(value: object) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join(map(str, value))
     if isinstance(value, timedelta):
         return f"PT{value.total_seconds():f}S"
     return str(value.resolve() if isinstance(value, Path) else value)
@@ -68,6 +70,8 @@ class Child:
     def start(self) -> None:
         """Start the process; its log is appended to."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.log.exists() and self.log.stat().st_size > _LOG_BYTES:
+            self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "cli", "--with-parent", *self._arguments],

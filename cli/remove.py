@@ -54,15 +54,16 @@ def remove(
         raise fail(error.detail, code=2) from None
     items = plan(paths, out, params.format)
     results = [Result(item, problem=item.problem) for item in items if item.problem is not None]
-    done = [item for item in items if item.problem is None and item.is_done and not force]
-    todo = [item for item in items if item.problem is None and item not in done]
+    sound = [item for item in items if item.problem is None]
+    todo = [item for item in sound if force or not item.is_done]
+    skipped = len(sound) - len(todo)
     if todo:
         try:
             _cut(todo, complete(settings, model=params.model), params, results)
         except KeyboardInterrupt:
             errors.print("Stopped. What is written is whole; the same command goes on from here.")
             raise typer.Exit(_INTERRUPTED) from None
-    _summarise(results, skipped=len(done))
+    _summarise(results, skipped=skipped)
     if any(result.problem for result in results):
         raise typer.Exit(1)
 
@@ -77,7 +78,13 @@ def _cut(items: list[Item], settings: Settings, params: JobParams, results: list
 
     # Photos are refined and encoded side by side: OpenCV's own threads would only get in each other's way.
     cv2.setNumThreads(1)
-    with _progress() as progress, DecoderPool(limits_of(settings), timeout_s=settings.decode_timeout_s) as pool:
+    decoders = DecoderPool(
+        limits_of(settings),
+        children=settings.decode_processes or None,
+        timeout_s=settings.decode_timeout_s,
+        memory_bytes=settings.decode_memory_bytes,
+    )
+    with _progress() as progress, decoders as pool:
         bar = progress.add_task("loading the model", total=len(items))
         segmenter = load_models(settings).default
         progress.update(bar, description="cutting out")

@@ -45,9 +45,12 @@ def up(
 
 @contextmanager
 def run_stack(
-    settings: Settings, stop: threading.Event, *, progress: Console = console
+    settings: Settings, stop: threading.Event | None = None, *, progress: Console = console
 ) -> Iterator[tuple[Stack, IssuedKey | None]]:
-    """A stack that is ready, with its first key; stopped in order at the end. `StackError` when it can't start."""
+    """A stack that is ready, with its first key; stopped in order at the end. `StackError` when it can't start.
+
+    Where `stop` is given and set, it comes before it is ready.
+    """
     stack = Stack(settings)
     try:
         with progress.status("Starting the database and the broker"):
@@ -57,7 +60,7 @@ def run_stack(
             engine.dispose()
         with progress.status("Starting API and workers"):
             stack.start_services()
-            stack.wait_until_ready(READY_S, watch=lambda: not stop.is_set())
+            stack.wait_until_ready(READY_S, watch=lambda: stop is None or not stop.is_set())
         yield stack, key
     finally:
         for name in stack.stop():
@@ -74,6 +77,20 @@ def stop_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM is like Ctrl-C: KeyboardInterrupt, so that whatever is under way ends and is tidied up."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    old = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)
 
 
 def _greet(stack: Stack, key: IssuedKey | None) -> None:

@@ -25,7 +25,7 @@ Runtime = Literal[
 class Settings(BaseSettings):
     """Settings of one process. Sizes in bytes, times in seconds, pictures in megapixels (10^6 pixels)."""
 
-    model_config = SettingsConfigDict(env_prefix="PACKSHOT_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="PACKSHOT_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     # Where things stand
     database_url: SecretStr | None = Field(
@@ -66,7 +66,7 @@ class Settings(BaseSettings):
     decode_processes: int = Field(default=0, ge=0, description="Decoder processes per worker; 0 is min(2, cores).")
     encode_threads: int = Field(default=0, ge=0, description="Threads that refine and encode; 0 is min(4, cores).")
     decode_timeout_s: float = Field(default=30.0, gt=0, description="Longest a photo may take to decode.")
-    decode_memory_bytes: int = Field(default=2 * 2**30, gt=0, description="Memory limit of one decoder process.")
+    decode_memory_bytes: int = Field(default=1500 * 2**20, gt=0, description="Memory limit of one decoder process.")
     lease_s: float = Field(default=60.0, gt=0, description="Lease of a claimed row; renewed while work goes on.")
     slice_s: float = Field(default=300.0, gt=0, description="Longest that one doorbell drains before ringing again.")
     heartbeat_s: float = Field(default=5.0, gt=0, description="Pause between two heartbeats of a worker.")

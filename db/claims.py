@@ -80,6 +80,12 @@ def lock_suspect(session: Session) -> list[Candidate]:
     return [Candidate(job_id, key_id, pixels or 0) for job_id, key_id, pixels in session.execute(query)]
 
 
+def has_suspect(session: Session) -> bool:
+    """Whether a job that was in a crashed worker's hands is due."""
+    query = select(Job.id).where(Job.status == JobStatus.QUEUED, Job.crashes > 0, Job.due_at <= func.now())
+    return session.scalar(query.limit(1)) is not None
+
+
 def has_waited(session: Session, *, seconds: float) -> bool:
     """Whether a job has been due for longer than `seconds` and nobody took it."""
     query = select(Job.id).where(Job.status == JobStatus.QUEUED, Job.due_at < func.now() - timedelta(seconds=seconds))

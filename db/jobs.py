@@ -3,16 +3,17 @@
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Text, cast, delete, exists, func, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session, selectinload
 
-from db.models import Fetch, Job, JobStatus, Matte, Output
+from db.models import Fetch, Job, JobStatus, Matte, Output, WebhookEvent
 
+_OF_THE_FILE = ("key", "sha256", "width", "height", "bytes", "verdict", "reasons", "facts")
 _ROW_ID = re.compile(r"(?<=/)[0-9a-f]{32}(?=[/.])")
 
 
@@ -35,6 +36,16 @@ def move(
     values = {"status": to, "leased_until": None, **values}
     return session.scalar(
         query.values(**values).returning(Job).execution_options(synchronize_session=False, populate_existing=True),
+    )
+
+
+def put_off(session: Session, job_id: UUID, pause: timedelta) -> None:
+    """Due again after a pause, by the database's clock."""
+    session.execute(
+        update(Job)
+        .where(Job.id == job_id)
+        .values(due_at=func.now() + pause)
+        .execution_options(synchronize_session=False)
     )
 
 
@@ -114,12 +125,15 @@ def find_matte(
 
 
 def keep_matte(session: Session, matte: dict[str, Any]) -> UUID:
-    """Store a matte's row, or find the one that another job of the same photo stored first; returns its id."""
+    """Store a matte's row; returns its id. A row that is there already gets the new file, as its own may be lost.
+
+    The file that no row names any more is swept as an orphan.
+    """
     query = insert(Matte).values(**matte)
     kept: UUID | None = session.scalar(
-        query.on_conflict_do_update(constraint="uq_mattes_source", set_={"created_at": Matte.created_at}).returning(
-            Matte.id
-        )
+        query.on_conflict_do_update(
+            constraint="uq_mattes_source", set_={name: matte[name] for name in _OF_THE_FILE}
+        ).returning(Matte.id)
     )
     if kept is None:
         message = "an upsert returned no row"
@@ -207,7 +221,15 @@ def mark_deleted(session: Session, job_id: UUID) -> None:
     session.execute(
         update(Job)
         .where(Job.id == job_id)
-        .values(deleted_at=func.now(), filename=None, labels={})
+        .values(deleted_at=func.now(), filename=None, labels={}, webhook_url=None)
+        .execution_options(synchronize_session=False)
+    )
+    # The event that is still under way tells of the end, and of nothing that the caller wrote.
+    body = func.jsonb_set(cast(WebhookEvent.body, JSONB), text("'{data,labels}'"), text("'{}'::jsonb"))
+    session.execute(
+        update(WebhookEvent)
+        .where(WebhookEvent.job_id == job_id)
+        .values(body=cast(body, Text))
         .execution_options(synchronize_session=False)
     )
 

@@ -193,6 +193,7 @@ class Job(Base):
     params: Mapped[dict[str, Any]]
     labels: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     webhook_url: Mapped[str | None]
+    base_url: Mapped[str] = mapped_column(server_default="")  # of the API as the caller saw it: webhooks name it too
 
     verdict: Mapped[Verdict | None] = mapped_column(_enum(Verdict, "verdict"))
     reasons: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))

@@ -24,6 +24,7 @@ def build_engine(database_url: str, *, pool_size: int = 5) -> Engine:
         max_overflow=pool_size,
         pool_pre_ping=True,
         pool_timeout=10,
+        hide_parameters=True,  # an error's text ends in logs, and parameters are secrets and callers' data
         connect_args={
             "connect_timeout": 5,
             "application_name": "packshot",

@@ -40,7 +40,6 @@ def build_celery(settings: Settings) -> Celery:
         worker_redirect_stdouts=False,
         worker_send_task_events=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        worker_proc_alive_timeout=60,
         worker_enable_remote_control=True,
         enable_utc=True,
         timezone="UTC",

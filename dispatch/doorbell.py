@@ -32,7 +32,7 @@ class Doorbell:
         self._silent_until = 0.0
 
     def ring(self, bell: Bell, *, again: bool = False) -> bool:
-        """Ring unless it rang and was not answered yet; `again` rings all the same (the sweeper).
+        """Ring unless it rang and was not answered yet; `again` (the sweeper) looks whether a message waits.
 
         Returns whether the bell is rung. False means that the broker is away: logged, and mended by the sweeper.
         """
@@ -40,7 +40,8 @@ class Doorbell:
             return False
         try:
             fresh = self._redis.set(self._key(bell), "1", nx=True, px=_RUNG_MS)
-            if fresh or again:
+            # The sweeper may ring for hours while nobody listens: one unread message is enough.
+            if fresh or (again and not self._redis.llen(bell.value)):
                 self._celery.send_task(TASKS[bell], queue=bell.value, retry=False, expires=60, ignore_result=True)
         except (RedisError, OperationalError) as error:
             self._silent_until = time.monotonic() + _PAUSE_S

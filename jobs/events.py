@@ -9,14 +9,14 @@ from db.models import Job, WebhookDelivery, WebhookEvent
 from jobs.ids import EVENT_PREFIX, job_public_id, new_id
 
 
-def record(session: Session, job: Job, *, base_url: str) -> None:
+def record(session: Session, job: Job) -> None:
     """Add the event of the job's final status, and its delivery where the job has a webhook; one commit with it.
 
     The body is thin (Standard Webhooks asks for under 20 kB): the receiver reads the rest at `urls.self`.
     """
     at = job.completed_at or datetime.now(UTC)
     event = WebhookEvent(id=new_id(), job_id=job.id, type=f"job.{job.status.value}", body="")
-    event.body = json.dumps(_body(job, event, at, base_url), separators=(",", ":"), ensure_ascii=False)
+    event.body = json.dumps(_body(job, event, at), separators=(",", ":"), ensure_ascii=False)
     session.add(event)
     if job.webhook_url:
         # The event first: no relationship tells the unit of work which of two new rows to write first.
@@ -25,7 +25,7 @@ def record(session: Session, job: Job, *, base_url: str) -> None:
     session.flush()
 
 
-def _body(job: Job, event: WebhookEvent, at: datetime, base_url: str) -> dict[str, object]:
+def _body(job: Job, event: WebhookEvent, at: datetime) -> dict[str, object]:
     public_id = job_public_id(job.id)
     error = {"code": job.error_code, "detail": job.error_detail} if job.error_code else None
     return {
@@ -39,6 +39,6 @@ def _body(job: Job, event: WebhookEvent, at: datetime, base_url: str) -> dict[st
             "reasons": job.reasons,
             "error": error,
             "labels": job.labels,
-            "urls": {"self": f"{base_url}/v1/jobs/{public_id}"},
+            "urls": {"self": f"{job.base_url}/v1/jobs/{public_id}"},
         },
     }

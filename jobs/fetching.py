@@ -81,7 +81,7 @@ def arrive(session: Session, fetch: ClaimedFetch, stored: StoredInput, *, fetch_
 
 
 def retry_or_fail(
-    session: Session, fetch: ClaimedFetch, error: JobError, terms: RetryTerms, *, retry_after_s: float, base_url: str
+    session: Session, fetch: ClaimedFetch, error: JobError, terms: RetryTerms, *, retry_after_s: float
 ) -> bool:
     """Due again a little later where that can help and tries are left, else the job fails with its event.
 
@@ -99,11 +99,11 @@ def retry_or_fail(
     ):
         return False
     if final:
-        _fail(session, fetch.job_id, error, base_url=base_url)
+        _fail(session, fetch.job_id, error)
     return True
 
 
-def _fail(session: Session, job_id: UUID, error: JobError, *, base_url: str) -> None:
+def _fail(session: Session, job_id: UUID, error: JobError) -> None:
     failed = rows.move(
         session,
         job_id,
@@ -116,4 +116,4 @@ def _fail(session: Session, job_id: UUID, error: JobError, *, base_url: str) -> 
         error_detail=error.detail,
     )
     if failed is not None:
-        events.record(session, failed, base_url=base_url)
+        events.record(session, failed)

@@ -33,8 +33,8 @@ class JobParams:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "JobParams":
-        """Back from `jobs.params`."""
-        return cls(**stored)
+        """Back from `jobs.params`. Options unknown to this version are left: a newer API may have stored them."""
+        return cls(**{name: value for name, value in stored.items() if name in cls.__dataclass_fields__})
 
 
 def parse_params(given: Mapping[str, str | None], *, models: Collection[str], default_model: str) -> JobParams:

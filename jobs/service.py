@@ -24,6 +24,7 @@ def submit(session: Session, new: NewJob) -> Job:
         params=new.params.to_json(),
         filename=new.filename,
         webhook_url=new.webhook_url,
+        base_url=new.base_url,
         labels=dict(new.labels),
     )
     session.add(job)
@@ -99,28 +100,28 @@ def _cursor(name: str, public_id: str | None) -> UUID | None:
     return job_id
 
 
-def cancel(session: Session, public_id: str, *, api_key_id: UUID, base_url: str) -> Job:
+def cancel(session: Session, public_id: str, *, api_key_id: UUID) -> Job:
     """Cancel a job that is not final. Best effort: a worker that finished first wins (`JobNotCancelableError`)."""
     job = find(session, public_id, api_key_id=api_key_id)
-    if not _cancel(session, job.id, base_url=base_url):
+    if not _cancel(session, job.id):
         session.refresh(job)
         raise JobNotCancelableError(public_id, job.status.value)
     session.expire_all()
     return find(session, public_id, api_key_id=api_key_id)
 
 
-def delete(session: Session, public_id: str, *, api_key_id: UUID, base_url: str) -> rows.Purge:
+def delete(session: Session, public_id: str, *, api_key_id: UUID) -> rows.Purge:
     """Forget a job: cancel it first if it still runs, then its files. The caller removes the keys after commit."""
     job = find(session, public_id, api_key_id=api_key_id)
     if job.status not in FINAL:
-        _cancel(session, job.id, base_url=base_url)
+        _cancel(session, job.id)
         session.refresh(job)
     purge = rows.purge_files(session, job)
     rows.mark_deleted(session, job.id)
     return purge
 
 
-def _cancel(session: Session, job_id: UUID, *, base_url: str) -> bool:
+def _cancel(session: Session, job_id: UUID) -> bool:
     moved = rows.move(
         session,
         job_id,
@@ -133,5 +134,5 @@ def _cancel(session: Session, job_id: UUID, *, base_url: str) -> bool:
     if moved is None:
         return False
     rows.drop_fetch(session, job_id)
-    events.record(session, moved, base_url=base_url)
+    events.record(session, moved)
     return True

@@ -22,7 +22,7 @@ class StoredInput:
 
 @dataclass(frozen=True)
 class NewJob:
-    """What a caller asks for; `source` is a stored photo or a URL."""
+    """What a caller asks for; `source` is a stored photo or a URL; `base_url` the API's, without a slash at its end."""
 
     id: UUID
     api_key_id: UUID
@@ -30,6 +30,7 @@ class NewJob:
     params: JobParams
     filename: str | None = None
     webhook_url: str | None = None
+    base_url: str = ""
     labels: dict[str, str] = field(default_factory=dict)
 
 

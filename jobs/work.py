@@ -6,7 +6,6 @@ Every finish is guarded by status and attempt in SQL: a worker that wakes up lat
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -99,7 +98,7 @@ def renew(session: Session, held: Sequence[tuple[UUID, int]], *, lease_s: float)
     claims.renew(session, held, lease_s=lease_s)
 
 
-def complete(session: Session, job: ClaimedJob, outcome: Outcome, *, base_url: str) -> bool:
+def complete(session: Session, job: ClaimedJob, outcome: Outcome) -> bool:
     """Succeed: status, outputs, matte and event in one transaction. False when the job is no longer ours."""
     moved = _finish(
         session,
@@ -116,7 +115,7 @@ def complete(session: Session, job: ClaimedJob, outcome: Outcome, *, base_url: s
     if outcome.matte is not None:
         moved.matte_id = _keep_matte(session, job, outcome)
     rows.add_outputs(session, [Output(id=new_id(), job_id=job.id, **vars(output)) for output in outcome.outputs])
-    events.record(session, moved, base_url=base_url)
+    events.record(session, moved)
     return True
 
 
@@ -135,12 +134,12 @@ def _keep_matte(session: Session, job: ClaimedJob, outcome: Outcome) -> UUID:
     return rows.keep_matte(session, matte)
 
 
-def fail(session: Session, job: ClaimedJob, error: JobError, *, base_url: str) -> bool:
+def fail(session: Session, job: ClaimedJob, error: JobError) -> bool:
     """Fail for good with the error's code. False when the job is no longer ours."""
     moved = _finish(session, job, JobStatus.FAILED, error_code=error.code, error_detail=error.detail)
     if moved is None:
         return False
-    events.record(session, moved, base_url=base_url)
+    events.record(session, moved)
     return True
 
 
@@ -156,12 +155,10 @@ def _finish(session: Session, job: ClaimedJob, to: JobStatus, **values: Any) -> 
     )
 
 
-def retry_or_fail(
-    session: Session, job: ClaimedJob, error: JobError, *, max_retries: int, backoff_s: float, base_url: str
-) -> bool:
+def retry_or_fail(session: Session, job: ClaimedJob, error: JobError, *, max_retries: int, backoff_s: float) -> bool:
     """After a passing fault: due again a little later, or failed once the retries are used up."""
     if not error.retryable:
-        return fail(session, job, error, base_url=base_url)
+        return fail(session, job, error)
     moved = rows.move(
         session,
         job.id,
@@ -173,14 +170,15 @@ def retry_or_fail(
     if moved is None:
         return False
     if moved.retries > max_retries:
-        _fail_queued(session, moved, error, base_url=base_url)
+        _fail_queued(session, moved, error)
     else:
-        moved.due_at = datetime.now(UTC) + retry_delay(moved.retries - 1, base_s=backoff_s, rng=random.Random())
+        pause = retry_delay(moved.retries - 1, base_s=backoff_s, rng=random.Random())
+        rows.put_off(session, job.id, pause)
         session.flush()
     return True
 
 
-def _fail_queued(session: Session, job: Job, error: JobError, *, base_url: str) -> None:
+def _fail_queued(session: Session, job: Job, error: JobError) -> None:
     """Fail a job that stands queued in this same transaction."""
     failed = rows.move(
         session,
@@ -194,7 +192,7 @@ def _fail_queued(session: Session, job: Job, error: JobError, *, base_url: str) 
         error_detail=error.detail,
     )
     if failed is not None:
-        events.record(session, failed, base_url=base_url)
+        events.record(session, failed)
 
 
 def release(session: Session, held: Sequence[tuple[UUID, int]]) -> None:
@@ -203,7 +201,7 @@ def release(session: Session, held: Sequence[tuple[UUID, int]]) -> None:
         rows.move(session, job_id, to=JobStatus.QUEUED, from_={JobStatus.PROCESSING}, attempt=attempt)
 
 
-def return_lost(session: Session, *, max_crashes: int, limit: int, base_url: str) -> int:
+def return_lost(session: Session, *, max_crashes: int, limit: int) -> int:
     """Take back jobs whose lease ran out: their worker is dead or stuck. Returns how many.
 
     Each is a suspect from now on and runs alone, so that a photo that kills workers is found and fails, while its
@@ -221,5 +219,5 @@ def return_lost(session: Session, *, max_crashes: int, limit: int, base_url: str
         )
         if returned is not None and returned.crashes > max_crashes:
             error = JobError("worker_crashed", f"{returned.crashes} workers died or hung while they held this photo.")
-            _fail_queued(session, returned, error, base_url=base_url)
+            _fail_queued(session, returned, error)
     return len(lost)

@@ -37,6 +37,7 @@ class LocalStorage:
                     os.fsync(file.fileno())
                     size = file.tell()
                 Path(temporary).replace(path)
+                _sync_folder(path.parent)
             except BaseException:
                 Path(temporary).unlink(missing_ok=True)
                 raise
@@ -73,6 +74,8 @@ class LocalStorage:
         for folder, _, names in os.walk(self._root / prefix):
             for name in names:
                 path = Path(folder, name)
+                if not _KEY.fullmatch(path.relative_to(self._root).as_posix()):
+                    continue  # not ours: what file managers and network folders leave
                 try:
                     facts = path.stat()
                 except FileNotFoundError:
@@ -95,6 +98,15 @@ class LocalStorage:
             message = f"not a storage key: {key!r}"
             raise ValueError(message)
         return self._root / key
+
+
+def _sync_folder(folder: Path) -> None:
+    """The new name is on the disk too: a row that names it may be committed next."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _temporary_beside(path: Path) -> tuple[int, str]:

@@ -1,5 +1,8 @@
 """From alpha and foreground to the file that a caller gets, checked after encoding: for the command and the workers."""
 
+import cv2
+import numpy as np
+
 from vision.arrays import Alpha, Mask, RgbImage
 from vision.codec.encode import OutputFormat, encode_jpeg, encode_png, encode_webp
 from vision.codec.verify import foreign_parts, verify_background, verify_hidden
@@ -7,6 +10,8 @@ from vision.compose import Colour, cutout, flatten
 from vision.numeric import alpha_to_uint8
 
 _EXACT_IN_JPEG = {0, 255}
+_WEBP_REACH = 33
+_WEBP_LEVELS = 8
 
 
 class BrokenPromiseError(Exception):
@@ -39,11 +44,15 @@ def check(encoded: bytes, alpha: Alpha, *, format: OutputFormat, background: Col
     """Read the file back: no metadata, nothing of the photo under alpha 0, the background exactly its colour.
 
     Lossy files spill a little over the edge by their nature; there the colour is held to where the format can hold it:
-    a JPEG's 0 and 255. `BrokenPromiseError`.
+    a JPEG's 0 and 255, a WebP's ground at least 16 pixels from the product, to eight levels. `BrokenPromiseError`.
     """
     if parts := foreign_parts(encoded):
         raise BrokenPromiseError(f"{format} file with foreign parts: {', '.join(parts)}")
     if format == "webp":
+        far = cv2.erode(hidden(alpha).astype(np.uint8), np.ones((_WEBP_REACH, _WEBP_REACH), np.uint8), borderValue=1)
+        found = verify_background(encoded, far.astype(np.bool_), background or (0, 0, 0))
+        if found.worst > _WEBP_LEVELS:
+            raise BrokenPromiseError(f"background off by up to {found.worst} in a webp file")
         return
     if background is None:
         found = verify_hidden(encoded)

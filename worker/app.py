@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import warnings
 from collections.abc import Callable
 from contextlib import closing
@@ -23,6 +24,8 @@ from worker.pulse import Pulse
 from worker.supervisor import Supervisor, visible_devices
 
 log = structlog.get_logger(__name__)
+
+_SILENT_BEATS = 5
 
 
 def run(kind: str, settings: Settings) -> int:
@@ -79,11 +82,24 @@ def run_sweeper(settings: Settings) -> int:
     # It sweeps every few seconds: one that has not for `stall_s` is deaf, whatever there is to sweep.
     heartbeat = Heartbeat(settings, res.sessions, identity, pulse, is_left_lying=lambda _: True)
     beat = EmbeddedService(app, thread=True, scheduler_cls=Scheduler)
+    stop = threading.Event()
+    alone = threading.Thread(target=_sweep_alone, args=(settings, pulse, stop, partial(sweep.sweep, res)))
     with closing(res), heartbeat:
         beat.start()
+        alone.start()
         status = serve(app, queue=SWEEP_QUEUE, name=identity.name, on_stop=heartbeat.leave)
+        stop.set()
+        alone.join()
         beat.stop()
         return status
+
+
+def _sweep_alone(settings: Settings, pulse: Pulse, stop: threading.Event, wake: Callable[[], object]) -> None:
+    """While the broker is away no message comes, and leases lapse all the same: sweep without one."""
+    while not stop.wait(settings.sweep_s):
+        if pulse.still_s() > _SILENT_BEATS * settings.sweep_s and not pulse.is_working():
+            with pulse.working():
+                wake()
 
 
 def _beating(pulse: Pulse, wake: Callable[[], object]) -> Callable[[], None]:

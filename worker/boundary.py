@@ -39,9 +39,9 @@ def job_error(error: Exception) -> JobError:
         case ImageError():
             return JobError(error.code, error.detail)
         case ObjectNotFoundError():
-            return JobError("missing_source", "The photo is not in the file store any more.")
+            return JobError("source_lost", "The photo is not in the file store any more.")
     for kinds, code, detail in _PASSING:
         if isinstance(error, kinds):
             return JobError(code, detail, retryable=True)
     log.error("job_broke", error=repr(error), traceback="".join(traceback.format_exception(error)))
-    return JobError("internal_error", "This photo made the worker fail. The operator's log says more.")
+    return JobError("job_broke", "This photo made the worker fail. The operator's log says more.")

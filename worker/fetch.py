@@ -82,7 +82,6 @@ def _settle_failure(needs: Fetching, fetch: ClaimedFetch, failure: DownloadError
             failure.error,
             fetching.RetryTerms(settings.fetch_max_tries, settings.retry_backoff_s),
             retry_after_s=failure.retry_after_s,
-            base_url=(settings.public_url or "").rstrip("/"),
         )
     log.info("fetch_failed", job_id=fetch.job_id.hex, attempt=fetch.attempt, code=failure.error.code, settled=settled)
     if settled:

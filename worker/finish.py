@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar, cast
 
@@ -125,7 +125,7 @@ class Finisher:
 
     def _complete(self, job: ClaimedJob, outcome: Outcome, keys: list[str]) -> None:
         start = time.perf_counter()
-        done = self._commit(lambda session: work.complete(session, job, outcome, base_url=self._base_url))
+        done = self._commit(lambda session: work.complete(session, job, outcome))
         if not done:
             # An earlier try may have been committed although its connection broke: then our files are named.
             named = self._commit(lambda session: rows.named_keys(session, keys))
@@ -149,7 +149,6 @@ class Finisher:
                 error,
                 max_retries=self.settings.max_retries,
                 backoff_s=self.settings.retry_backoff_s,
-                base_url=self._base_url,
             )
         )
         event = "job_failed" if moved else "job_not_ours"
@@ -157,13 +156,13 @@ class Finisher:
         if moved:
             self._ring(job)
 
+    def release(self, jobs: Sequence[ClaimedJob]) -> None:
+        """Give jobs back that were not begun. One of `DATABASE_AWAY` when the database stays away."""
+        self._commit(lambda session: work.release(session, [job.held for job in jobs]))
+
     def _ring(self, job: ClaimedJob) -> None:
         if job.has_webhook:
             self.doorbell.ring(Bell.IO)
-
-    @property
-    def _base_url(self) -> str:
-        return (self.settings.public_url or "").rstrip("/")
 
     def _commit(self, action: Callable[[Session], _Answer]) -> _Answer:
         """Run `action` in a transaction, again and again while the database is away: finished work is worth a wait."""

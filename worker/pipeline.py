@@ -7,6 +7,7 @@
 What is in flight is bounded in megapixels. Only the drain thread touches the state of a `_Drain`.
 """
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ import structlog
 from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars
 
+from db import claims
 from db.session import DATABASE_AWAY
 from dispatch.names import Bell
 from jobs import work
@@ -61,6 +63,7 @@ class _Drain:
     def __init__(self, res: Resources) -> None:
         self._res = res
         self._ends_at = time.monotonic() + res.settings.slice_s
+        self._suspects_at = time.monotonic() + res.settings.lease_s
         self._ahead: deque[list[_Taken]] = deque()
         self._finishing: dict[Future[None], Held] = {}
         self._in_flight: dict[Held, float] = {}
@@ -70,21 +73,32 @@ class _Drain:
         """Until there is nothing more to do."""
         while True:
             self._collect()
+            suspects_turn = False
             if self._res.stop.is_set():
                 self._give_back()
-            else:
+            elif not (suspects_turn := self._is_suspects_turn()):
                 self._top_up()
             if self._ahead:
                 self._work(self._ahead.popleft())
             elif self._finishing:
                 wait(self._finishing, timeout=_LOOK_AGAIN_S, return_when=FIRST_COMPLETED)
-            elif not self._run_suspect():
+            elif not self._run_suspect() and (self._is_over() or not suspects_turn):
                 break
         if self._is_over() and not self._res.stop.is_set():
             self._res.doorbell.ring(Bell.GPU)
 
     def _is_over(self) -> bool:
         return time.monotonic() >= self._ends_at
+
+    def _is_suspects_turn(self) -> bool:
+        """Once in the time of a lease, healthy work holds off until the suspects that wait had their turn."""
+        if time.monotonic() < self._suspects_at:
+            return False
+        with contextlib.suppress(*DATABASE_AWAY), self._res.sessions() as session:
+            if claims.has_suspect(session):
+                return True
+        self._suspects_at = time.monotonic() + self._res.settings.lease_s
+        return False
 
     def _room(self) -> float:
         """Megapixels that may be claimed now: none unless the largest photo fits, as a claim brings at least one."""
@@ -179,16 +193,16 @@ class _Drain:
             for taken in microbatch:
                 taken.photo.cancel()
         self._ahead.clear()
-        self._res.pulse.drop(jobs)
         for job in jobs:
             del self._in_flight[job.held]
         try:
-            with self._res.sessions.begin() as session:
-                work.release(session, [job.held for job in jobs])
+            self._res.finisher.release(jobs)
         except DATABASE_AWAY as error:
             log.warning("release_failed", error=type(error).__name__, jobs=len(jobs))
         else:
             log.info("jobs_released", jobs=len(jobs))
+        # Only now: as long as the database is away, their leases are worth renewing.
+        self._res.pulse.drop(jobs)
 
 
 def _conclude(res: Resources, job: ClaimedJob, step: Callable[[], None]) -> None:

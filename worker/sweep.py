@@ -117,7 +117,6 @@ def _return_lost(res: SweepResources) -> int:
                 session,
                 max_crashes=res.settings.max_crashes,
                 limit=_LIMIT,
-                base_url=(res.settings.public_url or "").rstrip("/"),
             )
 
     return _in_rounds(some)

@@ -110,6 +110,7 @@ def upgrade() -> None:
         sa.Column("params", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("labels", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("webhook_url", sa.Text(), nullable=True),
+        sa.Column("base_url", sa.Text(), server_default="", nullable=False),
         sa.Column(
             "verdict",
             sa.Enum("pass", "review", "fail", name="verdict", native_enum=False, create_constraint=True),

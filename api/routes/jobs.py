@@ -43,15 +43,15 @@ async def submit_job(request: Request, context: InContext, caller: Caller, backg
     the options are the same. The photo's header is checked before anything is stored. The job exists once this
     replies 202: nothing that happens to broker or workers can lose it.
     """
+    base_url = context.base_url(request)
     form = await read_form(request, max_file_bytes=context.settings.max_upload_bytes)
     try:
         submission = parse(form, context)
-        job = await run_in_threadpool(accept, context, form, submission, api_key_id=caller)
+        job = await run_in_threadpool(accept, context, form, submission, api_key_id=caller, base_url=base_url)
     finally:
         form.close()
     # After the reply: the row is committed, so a slow broker need not hold up the caller.
     background.add_task(context.doorbell.ring, Bell.IO if submission.source_url else Bell.GPU)
-    base_url = context.base_url(request)
     headers = {"Location": job_url(job, base_url), "Retry-After": str(POLL_S)}
     return JSONResponse(_show(job, context, request).model_dump(mode="json"), 202, headers, background=background)
 
@@ -108,25 +108,22 @@ def cancel_job(
     request: Request, context: InContext, caller: Caller, job_id: JobId, background: BackgroundTasks
 ) -> JobObject:
     """Cancel a job that has not ended. Best effort: a worker that finished first wins, and this replies 409."""
-    base_url = context.base_url(request)
     with context.sessions.begin() as session:
-        job = service.cancel(session, job_id, api_key_id=caller, base_url=base_url)
+        job = service.cancel(session, job_id, api_key_id=caller)
     if job.webhook_url:
         background.add_task(context.doorbell.ring, Bell.IO)
     return _show(job, context, request)
 
 
 @router.delete("/{job_id}", status_code=204, responses=problems(401, 404, 503), summary="Delete a job")
-def delete_job(
-    request: Request, context: InContext, caller: Caller, job_id: JobId, background: BackgroundTasks
-) -> None:
+def delete_job(context: InContext, caller: Caller, job_id: JobId, background: BackgroundTasks) -> None:
     """Cancel the job if it still runs, forget it and remove its photo, outputs and matte.
 
     A matte that another of the caller's jobs of the same photo uses stays until that one goes.
     """
     with context.sessions.begin() as session:
         has_webhook = service.find(session, job_id, api_key_id=caller).webhook_url is not None
-        purge = service.delete(session, job_id, api_key_id=caller, base_url=context.base_url(request))
+        purge = service.delete(session, job_id, api_key_id=caller)
     remove_files(context.storage, purge.keys)
     if has_webhook:
         background.add_task(context.doorbell.ring, Bell.IO)

@@ -7,8 +7,6 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import text
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.staticfiles import StaticFiles
 
 from api import error_docs
@@ -19,6 +17,7 @@ from api.openapi import problems
 from api.problems import ProblemError
 from api.schemas import Health, Limits, ModelList, ModelObject, Readiness
 from db import workers
+from db.session import DATABASE_AWAY
 from jobs.params import FORMATS
 from storage.port import StorageUnavailableError
 
@@ -90,7 +89,7 @@ def _live_workers(context: Context) -> dict[str, int] | None:
         with context.sessions.begin() as session:
             session.execute(text("SET LOCAL statement_timeout = 2000"))
             kinds = [worker.kind for worker in workers.live(session, within_s=context.workers_within_s)]
-    except (OperationalError, InterfaceError, PoolTimeoutError):
+    except DATABASE_AWAY:
         return None
     return {kind: kinds.count(kind) for kind in WORKER_KINDS}
 

@@ -19,12 +19,13 @@ from redis import Redis
 from cli.embedded import EmbeddedBroker, EmbeddedDatabase
 from cli.processes import Child, settings_environment
 from config.settings import Settings
+from db import workers
 from db.migrate import upgrade
 from db.models import Job
 from dispatch.celery_app import build_celery
 from dispatch.names import TASKS, Bell
 from tests.acceptance.books import check_books, photo, photos, rows_of, statuses, wait_for
-from tests.acceptance.stack import RunningStack, running_stack
+from tests.acceptance.stack import READY_S, RunningStack, running_stack
 
 
 class Shop:
@@ -52,6 +53,15 @@ class Shop:
         child = Child(name, ["worker", "gpu"], environment=settings_environment(settings), log=log)
         child.start()
         return child
+
+    def wait_for_gpus(self, count: int) -> None:
+        deadline = time.monotonic() + READY_S
+        while True:
+            with self.stack.sessions() as session:
+                if sum(row.kind == "gpu" for row in workers.live(session, within_s=3)) >= count:
+                    return
+            assert time.monotonic() < deadline, "the second worker never came up"
+            time.sleep(0.2)
 
     def check(self, ids: list[str], **expected: int) -> None:
         check_books(self.stack.sessions, ids, self.stack.settings.files_path, **expected)
@@ -149,9 +159,12 @@ def test_the_database_restarted_in_mid_batch(shop: Shop) -> None:
 def test_two_workers_race(shop: Shop) -> None:
     second = shop.second_gpu("gpu2")
     try:
+        shop.wait_for_gpus(2)
         ids = shop.submit(photos(40, first=600))
         shop.check(ids, succeeded=40)
-        assert all(job.attempt == 1 for job in shop.rows(ids))
+        jobs = shop.rows(ids)
+        assert all(job.attempt == 1 for job in jobs)
+        assert len({job.worker for job in jobs}) == 2
     finally:
         second.terminate()
         assert second.wait(30)
@@ -167,7 +180,10 @@ def test_a_stopped_worker_that_wakes_up_late_is_refused(shop: Shop) -> None:
         shop.check(ids, succeeded=8)
         before = [(job.attempt, job.completed_at) for job in shop.rows(ids)]
         os.kill(pinned, signal.SIGCONT)
-        time.sleep(5)
+        deadline = time.monotonic() + 30
+        while "job_not_ours" not in shop.stack.log("gpu"):
+            assert time.monotonic() < deadline, "it never tried to finish"
+            time.sleep(0.2)
         assert [(job.attempt, job.completed_at) for job in shop.rows(ids)] == before
         shop.check(ids, succeeded=8)
     finally:
@@ -177,12 +193,18 @@ def test_a_stopped_worker_that_wakes_up_late_is_refused(shop: Shop) -> None:
 
 def test_the_same_doorbell_three_times(shop: Shop) -> None:
     celery = build_celery(shop.stack.settings)
-    ids = shop.submit(photos(6, first=800))
-    for _ in range(3):
-        celery.send_task(TASKS[Bell.GPU], queue=Bell.GPU.value)
-    shop.check(ids, succeeded=6)
-    assert all(job.attempt == 1 for job in shop.rows(ids))
-    celery.close()
+    second = shop.second_gpu("gpu4")  # so that two of the three are answered at the same time
+    try:
+        shop.wait_for_gpus(2)
+        ids = shop.submit(photos(6, first=800))
+        for _ in range(3):
+            celery.send_task(TASKS[Bell.GPU], queue=Bell.GPU.value)
+        shop.check(ids, succeeded=6)
+        assert all(job.attempt == 1 for job in shop.rows(ids))
+    finally:
+        second.terminate()
+        assert second.wait(30)
+        celery.close()
 
 
 def test_a_poison_image_in_a_batch_of_eight(shop: Shop) -> None:

@@ -107,7 +107,7 @@ def test_complete_writes_outputs_and_event_in_one_commit(sessions: Sessions) -> 
         make_job(session, make_key(session).id, webhook_url="https://catalog.example/hook")
     [job] = claim(sessions)
     with sessions.begin() as session:
-        assert work.complete(session, job, outcome(job), base_url="")
+        assert work.complete(session, job, outcome(job))
     with sessions() as session:
         assert session.get_one(Job, job.id).status is JobStatus.SUCCEEDED
         assert session.scalars(select(Output.name)).all() == ["cutout"]
@@ -122,17 +122,17 @@ def test_a_late_workers_finish_is_refused(sessions: Sessions) -> None:
     with sessions.begin() as session:
         session.execute(update(Job).values(leased_until=func.now() - timedelta(seconds=1)))
     with sessions.begin() as session:
-        assert work.return_lost(session, max_crashes=3, limit=10, base_url="") == 1
+        assert work.return_lost(session, max_crashes=3, limit=10) == 1
     with sessions.begin() as session:
         [second] = work.claim_suspect(session, TERMS)
     assert second.attempt == 2
     with sessions.begin() as session:
-        assert not work.complete(session, late, outcome(late), base_url="")
-        assert not work.fail(session, late, JobError("x", "y"), base_url="")
+        assert not work.complete(session, late, outcome(late))
+        assert not work.fail(session, late, JobError("x", "y"))
         work.release(session, [(late.id, late.attempt)])
     with sessions.begin() as session:
         assert session.get_one(Job, late.id).status is JobStatus.PROCESSING
-        assert work.complete(session, second, outcome(second), base_url="")
+        assert work.complete(session, second, outcome(second))
         assert session.scalars(select(WebhookEvent.type)).all() == ["job.succeeded"]
 
 
@@ -146,7 +146,7 @@ def test_a_suspect_is_kept_from_healthy_work_and_fails_after_its_crashes(session
         with sessions.begin() as session:
             session.execute(update(Job).values(leased_until=func.now()).where(Job.status == "processing"))
         with sessions.begin() as session:
-            work.return_lost(session, max_crashes=3, limit=10, base_url="")
+            work.return_lost(session, max_crashes=3, limit=10)
         assert claim(sessions) == []  # never among healthy work again
         with sessions.begin() as session:
             take = work.claim_suspect(session, TERMS)
@@ -164,7 +164,7 @@ def test_a_passing_fault_is_retried_later_and_then_fails(sessions: Sessions) -> 
     for tries in range(3):
         [job] = claim(sessions)
         with sessions.begin() as session:
-            assert work.retry_or_fail(session, job, fault, max_retries=2, backoff_s=60, base_url="")
+            assert work.retry_or_fail(session, job, fault, max_retries=2, backoff_s=60)
         assert claim(sessions) == []  # not due yet
         with sessions.begin() as session:
             session.execute(update(Job).where(Job.status == "queued").values(due_at=func.now()))
@@ -180,7 +180,7 @@ def test_a_matte_is_found_again_by_the_same_key_only(sessions: Sessions) -> None
     [job] = claim(sessions)
     with sessions.begin() as session:
         kept = NewMatte(new_id(), "mattes/1.png", "0" * 64, 10, 10, 100)
-        work.complete(session, job, outcome(job, kept), base_url="")
+        work.complete(session, job, outcome(job, kept))
         make_job(session, mine)
         make_job(session, other)
         session.execute(update(Job).values(input_sha256=sha))

@@ -49,7 +49,7 @@ def make_event(sessions: Sessions, url: str) -> str:
     with sessions.begin() as session:
         key = make_key(session)
         job = make_job(session, key.id, webhook_url=url)
-        service.cancel(session, job_public_id(job.id), api_key_id=key.id, base_url="https://packshot.example")
+        service.cancel(session, job_public_id(job.id), api_key_id=key.id)
     return key.webhook_secret
 
 

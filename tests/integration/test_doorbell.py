@@ -49,6 +49,11 @@ def test_the_sweeper_rings_in_any_case(bell: Doorbell, broker: str) -> None:
     assert waiting(broker, "gpu") == 1
 
 
+def test_the_sweeper_rings_for_hours_and_nobody_listens(bell: Doorbell, broker: str) -> None:
+    assert all(bell.ring(Bell.GPU, again=True) for _ in range(50))
+    assert waiting(broker, "gpu") == 1
+
+
 def test_a_flushed_broker_takes_messages_again(bell: Doorbell, broker: str) -> None:
     bell.ring(Bell.GPU)
     with Redis.from_url(broker) as client:

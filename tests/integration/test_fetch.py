@@ -218,7 +218,7 @@ def test_a_canceled_jobs_photo_is_dropped(build, sessions: Sessions, receiver: R
 
     def cancel_meanwhile(_: object) -> list[bytes]:
         with sessions.begin() as session:
-            service.cancel(session, job_public_id(job_id), api_key_id=key, base_url="")
+            service.cancel(session, job_public_id(job_id), api_key_id=key)
         return reply(200, PHOTO)
 
     receiver.routes["/slow"] = cancel_meanwhile

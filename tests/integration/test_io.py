@@ -57,7 +57,7 @@ def make_events(sessions: Sessions, url: str, count: int) -> None:
         key = make_key(session).id
         for _ in range(count):
             job = make_job(session, key, webhook_url=url)
-            service.cancel(session, job_public_id(job.id), api_key_id=key, base_url="")
+            service.cancel(session, job_public_id(job.id), api_key_id=key)
 
 
 def make_fetches(sessions: Sessions, url: str, count: int) -> None:

@@ -55,9 +55,9 @@ def test_another_keys_job_is_not_there(sessions: Sessions) -> None:
         with pytest.raises(JobNotFoundError):
             service.find(session, public_id, api_key_id=other.id)
         with pytest.raises(JobNotFoundError):
-            service.cancel(session, public_id, api_key_id=other.id, base_url="")
+            service.cancel(session, public_id, api_key_id=other.id)
         with pytest.raises(JobNotFoundError):
-            service.delete(session, public_id, api_key_id=other.id, base_url="")
+            service.delete(session, public_id, api_key_id=other.id)
 
 
 def test_pages_are_stable_while_jobs_arrive(sessions: Sessions) -> None:
@@ -84,11 +84,11 @@ def test_a_canceled_job_is_final_and_its_worker_is_refused(sessions: Sessions) -
         public_id = job_public_id(make_job(session, key).id)
     [job] = claim(sessions)
     with sessions.begin() as session:
-        assert service.cancel(session, public_id, api_key_id=key, base_url="").status is JobStatus.CANCELED
+        assert service.cancel(session, public_id, api_key_id=key).status is JobStatus.CANCELED
     with sessions.begin() as session:
-        assert not work.complete(session, job, outcome(job), base_url="")
+        assert not work.complete(session, job, outcome(job))
         with pytest.raises(JobNotCancelableError):
-            service.cancel(session, public_id, api_key_id=key, base_url="")
+            service.cancel(session, public_id, api_key_id=key)
         assert session.scalars(select(WebhookEvent.type)).all() == ["job.canceled"]
 
 
@@ -98,7 +98,7 @@ def test_a_canceled_download_is_not_made(sessions: Sessions) -> None:
         job = make_job(session, key, source="https://shop.example/shoe.jpg")
         assert job.due_at is None
         assert claim(sessions) == []
-        service.cancel(session, job_public_id(job.id), api_key_id=key, base_url="")
+        service.cancel(session, job_public_id(job.id), api_key_id=key)
         assert outgoing.claim_fetches(session, limit=5, lease_s=60) == []
         assert session.scalars(select(Fetch)).all() == []
 
@@ -113,16 +113,16 @@ def test_the_matte_goes_with_its_last_user(sessions: Sessions) -> None:
     for job in claim(sessions, limit=1) + claim(sessions, limit=1):
         with sessions.begin() as session:
             kept = NewMatte(new_id(), f"mattes/{job.id.hex}.png", "0" * 64, 10, 10, 100)
-            work.complete(session, job, outcome(job, kept), base_url="")
+            work.complete(session, job, outcome(job, kept))
     with sessions.begin() as session:
         [matte] = session.scalars(select(Matte)).all()
-        purge = service.delete(session, ids[0], api_key_id=key, base_url="")
+        purge = service.delete(session, ids[0], api_key_id=key)
         assert matte.key not in purge.keys
         assert len(purge.keys) == 2  # original and cutout
     with sessions.begin() as session:
         with pytest.raises(JobNotFoundError):
             service.find(session, ids[0], api_key_id=key)
-        purge = service.delete(session, ids[1], api_key_id=key, base_url="")
+        purge = service.delete(session, ids[1], api_key_id=key)
         assert matte.key in purge.keys
         assert session.scalar(select(func.count()).select_from(Matte)) == 0
 
@@ -133,7 +133,7 @@ def test_delete_cancels_what_still_runs(sessions: Sessions) -> None:
         public_id = job_public_id(make_job(session, key).id)
     claim(sessions)
     with sessions.begin() as session:
-        purge = service.delete(session, public_id, api_key_id=key, base_url="")
+        purge = service.delete(session, public_id, api_key_id=key)
         assert [k.rsplit("/", 1)[1] for k in purge.keys] == ["input"]
         assert session.scalars(select(Job.status)).one() is JobStatus.CANCELED
 
@@ -143,7 +143,7 @@ def test_rows_and_files_end_with_their_retention(sessions: Sessions) -> None:
         make_job(session, make_key(session).id)
     [job] = claim(sessions)
     with sessions.begin() as session:
-        work.complete(session, job, outcome(job), base_url="")
+        work.complete(session, job, outcome(job))
         now = datetime.now(UTC)
         assert rows.due_for_purge(session, older_than=now - timedelta(days=1), limit=10) == []
         [old] = rows.due_for_purge(session, older_than=now + timedelta(seconds=5), limit=10)

@@ -95,7 +95,7 @@ def test_a_photo_that_breaks_the_network_fails_alone(world: GpuWorld) -> None:
     bad = world.add(photo(product=RED))
     world.drain()
     assert set(world.statuses(good)) == {JobStatus.SUCCEEDED}
-    assert (world.job(bad).status, world.job(bad).error_code) == (JobStatus.FAILED, "internal_error")
+    assert (world.job(bad).status, world.job(bad).error_code) == (JobStatus.FAILED, "job_broke")
     assert world.segmenter.microbatches == [4, 1, 1, 1, 1]
 
 
@@ -176,6 +176,8 @@ def test_a_stored_matte_whose_file_is_gone_is_made_again(world: GpuWorld) -> Non
     world.drain()
     assert world.job(second).status is JobStatus.SUCCEEDED
     assert world.segmenter.microbatches == [1, 1]
+    [mended] = world.mattes()
+    assert (mended.id, opened(world, mended.key).size) == (matte.id, PHOTO_HW[::-1])
 
 
 def test_a_photo_without_product_succeeds_with_the_verdict_fail(world: GpuWorld) -> None:

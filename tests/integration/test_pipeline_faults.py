@@ -31,7 +31,7 @@ def lose(world: GpuWorld) -> int:
     with world.res.sessions.begin() as session:
         session.execute(update(Job).values(leased_until=func.now()).where(Job.status == JobStatus.PROCESSING))
     with world.res.sessions.begin() as session:
-        return work.return_lost(session, max_crashes=3, limit=100, base_url="")
+        return work.return_lost(session, max_crashes=3, limit=100)
 
 
 def claim_and_vanish(world: GpuWorld, count: int) -> None:
@@ -49,6 +49,22 @@ def test_suspects_run_alone_after_healthy_work(world: GpuWorld) -> None:
     world.assert_each_done_once(suspects + healthy)
     assert world.segmenter.microbatches == [4, 1, 1, 1]
     assert [world.job(job_id).crashes for job_id in suspects + healthy] == [1, 1, 1, 0, 0, 0, 0]
+
+
+def test_suspects_get_their_turn_while_healthy_work_never_ends(world: GpuWorld) -> None:
+    suspects = [world.add(photo(product=(n, 0, 0))) for n in range(3)]
+    claim_and_vanish(world, 3)
+    added = [world.add(photo(product=(0, 9, 0)))]
+
+    def feed(_: object) -> None:
+        if world.statuses(suspects) != [JobStatus.SUCCEEDED] * 3 and len(added) < 500:
+            added.append(world.add(photo(product=(len(added) % 90, 9, len(added) // 90))))
+            time.sleep(0.02)
+
+    world.segmenter.before_predict = feed
+    world.drain()
+    assert len(added) < 500
+    world.assert_each_done_once(suspects + added)
 
 
 def test_a_late_workers_finish_is_refused_and_leaves_no_file(world: GpuWorld) -> None:
@@ -73,7 +89,7 @@ def test_a_slow_batch_keeps_its_lease(world: GpuWorld) -> None:
         for _ in range(10):  # twice the lease
             time.sleep(0.3)
             with world.res.sessions.begin() as session:
-                lost.append(work.return_lost(session, max_crashes=3, limit=100, base_url=""))
+                lost.append(work.return_lost(session, max_crashes=3, limit=100))
 
     world.segmenter.before_predict = be_slow
     with world.res.heartbeat:

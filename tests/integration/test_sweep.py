@@ -86,7 +86,7 @@ def finish(sessions: Sessions, storage: LocalStorage, *, ago: timedelta, matte: 
     kept = NewMatte(matte_id, files[2], "0" * 64, 10, 10, 1)
     outcome = Outcome([cutout], Verdict.PASS, [], {}, "unet-fast@1", "torch", {}, kept)
     with sessions.begin() as session:
-        work.complete(session, job, outcome, base_url="")
+        work.complete(session, job, outcome)
         age(session, job_id, completed_at=ago)
     return job
 
@@ -161,7 +161,7 @@ def test_more_than_one_transactions_worth_is_purged(build: Build, sessions: Sess
         key = make_key(session).id
         for _ in range(250):
             job = make_job(session, key)
-            service.cancel(session, job_public_id(job.id), api_key_id=key, base_url="")
+            service.cancel(session, job_public_id(job.id), api_key_id=key)
         session.execute(update(Job).values(completed_at=func.now() - timedelta(days=8)))
     assert sweep.sweep(build())["purged"] == 250
 

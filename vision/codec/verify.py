@@ -1,4 +1,4 @@
-"""What the service promises about a file, read back from the encoded bytes (design, invariant 10)."""
+"""What the service promises about a file, read back from the encoded bytes (decision 0010)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

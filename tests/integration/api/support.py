@@ -49,7 +49,7 @@ def finish(sessions: Sessions, settings: Settings) -> None:
         matte = NewMatte(matte_id, matte_key(matte_id), hashlib.sha256(MATTE).hexdigest(), 40, 30, len(MATTE))
         made = Outcome([output], Verdict.PASS, [], {}, "unet-fast@1", "torch", {"infer_ms": 5}, matte)
         with sessions.begin() as session:
-            assert work.complete(session, job, made, base_url="")
+            assert work.complete(session, job, made)
 
 
 def stored(files: Path) -> list[str]:

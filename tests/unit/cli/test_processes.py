@@ -32,6 +32,7 @@ def test_settings_survive_the_way_through_the_environment(monkeypatch: pytest.Mo
     settings = Settings(
         database_url="postgresql://user:secret@host/name",
         data_dir=tmp_path,
+        egress_ports=(80, 8443),
         egress_allow=("10.0.0.0/8", "127.0.0.1/32:9000"),
         files_retention=timedelta(days=1.5),
         lease_s=2.5,

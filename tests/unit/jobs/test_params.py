@@ -48,3 +48,8 @@ def test_all_bad_options_are_named_at_once() -> None:
 def test_params_survive_storage() -> None:
     params = parse(format="webp", background="#102030")
     assert JobParams.from_json(params.to_json()) == params
+
+
+def test_options_of_a_newer_version_are_left() -> None:
+    params = parse(format="webp")
+    assert JobParams.from_json({**params.to_json(), "shadow": "drop"}) == params

@@ -54,12 +54,12 @@ def test_no_memory_for_a_single_photo_is_its_result() -> None:
     [
         (ImageError("resolution_too_high", "too large"), "resolution_too_high", False),
         (JobError("unknown_model", "none"), "unknown_model", False),
-        (ObjectNotFoundError("key"), "missing_source", False),
+        (ObjectNotFoundError("key"), "source_lost", False),
         (StorageUnavailableError("full"), "storage_unavailable", True),
         (SegmenterOutOfMemory(), "out_of_memory", True),
         (MemoryError(), "out_of_memory", True),
         (DATABASE_AWAY[0]("SELECT", {}, Exception("away")), "database_unavailable", True),
-        (ZeroDivisionError("secret path"), "internal_error", False),
+        (ZeroDivisionError("secret path"), "job_broke", False),
     ],
 )
 def test_every_exception_becomes_a_stable_code(error: Exception, code: str, *, retryable: bool) -> None:
