@@ -40,5 +40,6 @@ def make_job(
         params=params or JobParams(model="unet-fast"),
         filename="shoe.jpg",
         webhook_url=webhook_url,
+        base_url="https://packshot.example",
     )
     return service.submit(session, new)
