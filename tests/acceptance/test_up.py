@@ -106,9 +106,9 @@ def test_up_from_start_to_end(up: Up) -> None:
 
     processes = up.started()
     up.process.send_signal(signal.SIGTERM)
-    assert up.process.wait(45) == 0, up.said()
+    assert up.process.wait(60) == 0, up.said()
     assert "killed" not in up.said()
-    _, alive = psutil.wait_procs(processes, timeout=5)
+    _, alive = psutil.wait_procs(processes, timeout=15)
     assert alive == []
 
 
@@ -131,5 +131,5 @@ def test_nothing_outlives_a_killed_up(up: Up) -> None:
     finally:
         heir.process.terminate()
         assert heir.process.wait(60) == 0, heir.said()
-    _, alive = psutil.wait_procs(processes, timeout=5)
+    _, alive = psutil.wait_procs(processes, timeout=15)
     assert alive == []
