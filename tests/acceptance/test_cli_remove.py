@@ -100,6 +100,8 @@ def test_ctrl_c_leaves_whole_files_only(photos: Path, tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PACKSHOT_DATA_DIR": str(tmp_path / "data")},
+        # A shell's background jobs ignore SIGINT, and so would everything that this run starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     deadline = time.monotonic() + 120
     while not list(out.glob("*.png")):
