@@ -1,5 +1,10 @@
-"""Who calls: `Authorization: Bearer pk_live_...` or `X-Api-Key`."""
+"""Who calls: `Authorization: Bearer pk_live_...` or `X-Api-Key`, and what that key may do.
 
+A route names the scope it needs by the type of its caller: `Reader`, `Writer` or `Admin`; `Caller` is any live key.
+Each is the id of the key, in the database's sense; other keys' rows are not there for it.
+"""
+
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
 
@@ -9,6 +14,7 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from api.context import InContext
 from api.problems import ProblemError
 from jobs import keys
+from jobs.keys import Scope
 
 _BEARER = HTTPBearer(auto_error=False, scheme_name="bearer", description="`Authorization: Bearer pk_live_...`")
 _HEADER = APIKeyHeader(name="X-Api-Key", auto_error=False, scheme_name="api_key", description="The same key.")
@@ -21,8 +27,8 @@ def authenticate(
     context: InContext,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
     header: Annotated[str | None, Security(_HEADER)],
-) -> UUID:
-    """The id of the caller's key, in a transaction of its own. Without a live key: `unauthorized`.
+) -> keys.Caller:
+    """The caller, looked up in a transaction of its own. Without a live key: `unauthorized`.
 
     A key in the query string is refused even beside a good header: query strings end in logs and histories.
     """
@@ -35,11 +41,29 @@ def authenticate(
     if not token:
         raise ProblemError("unauthorized", "Send an API key as Authorization: Bearer pk_live_... or as X-Api-Key.")
     with context.sessions.begin() as session:
-        key_id = keys.authenticate(session, token)
-    if key_id is None:
+        caller = keys.authenticate(session, token)
+    if caller is None:
         raise ProblemError("unauthorized", "The API key is unknown, expired or revoked.")
-    request.state.api_key_id = str(key_id)  # for the access log
-    return key_id
+    request.state.api_key_id = str(caller.id)  # for the access log
+    return caller
 
 
-Caller = Annotated[UUID, Depends(authenticate)]
+Authenticated = Annotated[keys.Caller, Depends(authenticate)]
+
+
+def _with(scope: Scope | None) -> Callable[[keys.Caller], Awaitable[UUID]]:
+    """A dependency: the id of a caller that has this scope, else `missing_scope`."""
+
+    async def caller_id(caller: Authenticated) -> UUID:
+        if scope is not None and scope not in caller.scopes:
+            detail = f"This needs a key with the scope {scope.value}."
+            raise ProblemError("missing_scope", detail, extra={"required_scope": scope.value})
+        return caller.id
+
+    return caller_id
+
+
+Caller = Annotated[UUID, Depends(_with(None))]
+Reader = Annotated[UUID, Depends(_with(Scope.JOBS_READ))]
+Writer = Annotated[UUID, Depends(_with(Scope.JOBS_WRITE))]
+Admin = Annotated[UUID, Depends(_with(Scope.ADMIN))]

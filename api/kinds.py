@@ -61,6 +61,12 @@ _REQUEST: dict[str, Kind] = {
         "A query parameter is named like a key or holds one.",
         "Send the key in a header. Revoke a live key that was sent so: query strings end in logs.",
     ),
+    "missing_scope": Kind(
+        403,
+        "The API key may not do this.",
+        "The key is live, but lacks the scope that `required_scope` names.",
+        "Use another key, or let an admin give this one the scope: `jobs:read`, `jobs:write` or `admin`.",
+    ),
     "not_found": Kind(
         404,
         "There is nothing here.",
@@ -73,8 +79,14 @@ _REQUEST: dict[str, Kind] = {
     "invalid_cursor": Kind(
         422,
         "The cursor is not valid.",
-        "`starting_after` or `ending_before` is no job id, or both are given.",
-        "Use the id of the last or first job of a page, or follow the `Link` header.",
+        "`starting_after` or `ending_before` is no id of this list's kind, or both are given.",
+        "Use the id of the last or first entry of a page, or follow the `Link` header.",
+    ),
+    "key_ended": Kind(
+        409,
+        "The key has ended.",
+        "A key that is revoked or expired stays so: it can't be rotated, changed or revoked again.",
+        "Create another key. Jobs of the old one stay with it.",
     ),
 }
 

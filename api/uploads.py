@@ -64,7 +64,7 @@ async def read_form(request: Request, *, max_file_bytes: int) -> Form:
     """
     media_type, _ = parse_options_header(request.headers.get("content-type"))
     if media_type == b"application/json":
-        return Form(await _read_json(request))
+        return Form(await read_json(request))
     if media_type != b"multipart/form-data":
         raise ProblemError("unsupported_media_type", "Send multipart/form-data or application/json.")
     limit = max_file_bytes + _OVERHEAD_BYTES
@@ -76,7 +76,8 @@ async def read_form(request: Request, *, max_file_bytes: int) -> Form:
         raise
 
 
-async def _read_json(request: Request) -> dict[str, Any]:
+async def read_json(request: Request) -> dict[str, Any]:
+    """A body of one JSON object. `ProblemError` invalid_json, duplicate_field, body_too_large."""
     body = bytearray()
     async for chunk in _limited(request, MAX_TEXT_BYTES, "body_too_large"):
         body += chunk

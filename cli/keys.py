@@ -15,21 +15,26 @@ from config.settings import Settings
 from db import keys as rows
 from db.session import Sessions, build_engine, build_sessions
 from jobs import keys
+from jobs.errors import JobError
 
 KEY_FILE = "key.json"
 
-app = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
+app = typer.Typer(help="Create, list, rotate and revoke API keys.", no_args_is_help=True)
 
 
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="Who will use the key.")],
+    scope: Annotated[
+        list[keys.Scope] | None,
+        typer.Option(help="What it may do, once for each; jobs:read and jobs:write by default."),
+    ] = None,
     expires_in_days: Annotated[int | None, typer.Option(min=1, help="Days until the key ends.")] = None,
 ) -> None:
     """Create a key. It and its webhook secret are shown once."""
     expires_at = None if expires_in_days is None else datetime.now(UTC) + timedelta(days=expires_in_days)
     with _sessions(Settings()) as sessions, sessions.begin() as session:
-        issued = keys.create(session, name, expires_at=expires_at)
+        issued = keys.create(session, name, scopes=set(scope or keys.DEFAULT_SCOPES), expires_at=expires_at)
     console.print(f"key             {issued.token}", markup=False)
     console.print(f"webhook secret  {issued.webhook_secret}", markup=False)
     console.print("Keep both: they can't be shown again.")
@@ -37,28 +42,59 @@ def create(
 
 @app.command("list")
 def list_() -> None:
-    """List keys: their public part, never the key."""
-    table = Table("key", "name", "created", "last used", "state")
+    """List keys with the public part of each secret that still lets in, never the secret."""
+    table = Table("id", "name", "scopes", "secrets", "last used", "state")
     now = datetime.now(UTC)
     with _sessions(Settings()) as sessions, sessions.begin() as session:
         for key in rows.all_keys(session):
             is_over = key.expires_at is not None and key.expires_at <= now
             state = "revoked" if key.revoked_at else "expired" if is_over else "live"
-            table.add_row(f"pk_live_{key.short}_…", key.name, _date(key.created_at), _date(key.last_used_at), state)
+            valid = [secret for secret in key.secrets if secret.expires_at is None or secret.expires_at > now]
+            table.add_row(
+                keys.public_id(key.id),
+                key.name,
+                " ".join(key.scopes),
+                "\n".join(keys.hint(secret.short) for secret in valid),
+                "\n".join(_date(secret.last_used_at) for secret in valid),
+                state,
+            )
     console.print(table)
 
 
+Key = Annotated[str, typer.Argument(help="The key's id, a whole key, or its public part as `list` shows it.")]
+
+
 @app.command()
-def revoke(
-    key: Annotated[str, typer.Argument(help="The key, or its public part as `list` shows it.")],
+def rotate(
+    key: Key,
+    overlap_hours: Annotated[
+        float,
+        typer.Option(min=0, max=keys.MAX_OVERLAP.total_seconds() / 3600, help="Hours that the old one stays valid."),
+    ] = keys.OVERLAP.total_seconds() / 3600,
 ) -> None:
-    """End a key, at once."""
-    short = key.removeprefix("pk_live_").split("_")[0]
-    with _sessions(Settings()) as sessions, sessions.begin() as session:
-        found = rows.revoke(session, short)
-    if not found:
-        raise fail("There is no live key with this public part; see `packshot keys list`.")
-    console.print(f"Revoked pk_live_{short}_….", markup=False)
+    """Give a key a new secret, shown once. Jobs stay; the old one is valid beside it for a while."""
+    with _sessions(Settings()) as sessions, _told(), sessions.begin() as session:
+        issued = keys.rotate(session, keys.resolve(session, key), overlap=timedelta(hours=overlap_hours))
+    console.print(f"key  {issued.token}", markup=False)
+    console.print(f"Keep it: it can't be shown again. The one before ends in {overlap_hours:g} hours.")
+
+
+@app.command()
+def revoke(key: Key) -> None:
+    """End a key with all its secrets, at once."""
+    with _sessions(Settings()) as sessions, _told(), sessions.begin() as session:
+        key_id = keys.resolve(session, key)
+        keys.revoke(session, key_id)
+    console.print(f"Revoked {keys.public_id(key_id)}.", markup=False)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """A refusal as one line."""
+    try:
+        yield
+    except JobError as error:
+        raise fail(f"{error.detail} See `packshot keys list`.") from None
 
 
 @contextmanager
@@ -66,8 +102,10 @@ def _sessions(settings: Settings) -> Iterator[Sessions]:
     """Sessions on the configured database, or on the embedded one, started for the moment where it is not running."""
     if settings.database_url is not None:
         engine = build_engine(settings.require_database_url())
-        yield build_sessions(engine)
-        engine.dispose()
+        try:
+            yield build_sessions(engine)
+        finally:
+            engine.dispose()
         return
     folder = settings.data_dir / "postgres"
     if not folder.exists():
@@ -97,13 +135,13 @@ def first_key(sessions: Sessions, folder: Path) -> keys.IssuedKey | None:
     with sessions.begin() as session:
         if file.exists():
             stored = json.loads(file.read_text(encoding="utf-8"))
-            key_id = keys.authenticate(session, stored["key"])
-            if key_id is not None:
+            caller = keys.authenticate(session, stored["key"])
+            if caller is not None:
                 short = stored["key"].split("_")[2]
-                return keys.IssuedKey(key_id, short, stored["key"], stored["webhook_secret"])
+                return keys.IssuedKey(caller.id, short, stored["key"], stored["webhook_secret"])
         elif rows.all_keys(session):
             return None
-        issued = keys.create(session, "packshot up")
+        issued = keys.create(session, "packshot up", scopes=set(keys.Scope))
     file.unlink(missing_ok=True)
     file.touch(mode=0o600)
     text = json.dumps({"key": issued.token, "webhook_secret": issued.webhook_secret}, indent=2)

@@ -11,6 +11,7 @@ from sqlalchemy import Text, cast, delete, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session, selectinload
 
+from db import paging
 from db.models import Fetch, Job, JobStatus, Matte, Output, WebhookEvent
 
 _OF_THE_FILE = ("key", "sha256", "width", "height", "bytes", "verdict", "reasons", "facts")
@@ -66,22 +67,16 @@ def page(
     after: UUID | None,
     before: UUID | None,
     status: JobStatus | None = None,
-) -> list[Job]:
-    """Up to `limit` jobs of this key, newest first: those older than `after`, or those just newer than `before`."""
+) -> tuple[list[Job], bool]:
+    """Up to `limit` jobs of this key, newest first, and whether there are more; see `db.paging`."""
     query = (
         select(Job)
         .where(Job.api_key_id == api_key_id, Job.deleted_at.is_(None))
         .options(selectinload(Job.outputs), selectinload(Job.matte))
-        .limit(limit)
     )
     if status is not None:
         query = query.where(Job.status == status)
-    if before is not None:
-        newer = session.scalars(query.where(Job.id > before).order_by(Job.id.asc())).all()
-        return list(reversed(newer))
-    if after is not None:
-        query = query.where(Job.id < after)
-    return list(session.scalars(query.order_by(Job.id.desc())))
+    return paging.cut(session, query, Job.id, limit=limit, after=after, before=before)
 
 
 def expired_leases(session: Session, *, limit: int) -> Sequence[Job]:

@@ -1,52 +1,121 @@
-"""Queries on API keys."""
+"""Queries on API keys and their secrets."""
 
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy.orm import Session, joinedload, selectinload
 
-from db.models import ApiKey
+from db import paging
+from db.models import ApiKey, ApiKeySecret
 
 # Noting every use would write a row per request; the minute is close enough.
 _USE_GRAIN = timedelta(minutes=1)
 
 
-def by_short(session: Session, short: str) -> ApiKey | None:
-    """The live key with this public part: not revoked, not expired, by the database's clock."""
-    return session.scalar(
-        select(ApiKey).where(
-            ApiKey.short == short,
-            ApiKey.revoked_at.is_(None),
-            or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()),
-        )
-    )
+def _is_live() -> ColumnElement[bool]:
+    """Not revoked, not expired, by the database's clock."""
+    return ApiKey.revoked_at.is_(None) & or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now())
 
 
-def note_use(session: Session, key_id: UUID) -> None:
-    """Remember that the key was used, to the minute."""
-    session.execute(
-        update(ApiKey)
+def by_short(session: Session, short: str) -> tuple[ApiKeySecret, bool] | None:
+    """The valid secret with this public part, its live key loaded, and whether its use is to be noted."""
+    is_stale = or_(ApiKeySecret.last_used_at.is_(None), ApiKeySecret.last_used_at < func.now() - _USE_GRAIN)
+    row = session.execute(
+        select(ApiKeySecret, is_stale)
+        .join(ApiKeySecret.key)
+        .options(joinedload(ApiKeySecret.key))
         .where(
-            ApiKey.id == key_id,
-            or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < func.now() - _USE_GRAIN),
+            ApiKeySecret.short == short,
+            or_(ApiKeySecret.expires_at.is_(None), ApiKeySecret.expires_at > func.now()),
+            _is_live(),
         )
+    ).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+def note_use(session: Session, short: str) -> None:
+    """Remember that the secret was used."""
+    session.execute(
+        update(ApiKeySecret)
+        .where(ApiKeySecret.short == short)
         .values(last_used_at=func.now())
         .execution_options(synchronize_session=False)
     )
 
 
+def add(session: Session, key: ApiKey) -> None:
+    """Insert a key with its first secret."""
+    session.add(key)
+    session.flush()
+
+
+def add_secret(session: Session, secret: ApiKeySecret) -> None:
+    """Insert a further secret of a key."""
+    session.add(secret)
+    session.flush()
+
+
+def end_secrets(session: Session, key_id: UUID, *, overlap: timedelta) -> None:
+    """Let the newest secret end after `overlap` and those before it at once: a rotation leaves two at most."""
+    newest = (
+        select(ApiKeySecret.short)
+        .where(ApiKeySecret.api_key_id == key_id)
+        .order_by(ApiKeySecret.created_at.desc(), ApiKeySecret.short)
+        .limit(1)
+        .scalar_subquery()
+    )
+    is_newest = ApiKeySecret.short == newest
+    for which, ends_at in ((is_newest, func.now() + overlap), (~is_newest, func.now())):
+        session.execute(
+            update(ApiKeySecret)
+            .where(ApiKeySecret.api_key_id == key_id, which)
+            .values(expires_at=func.least(ApiKeySecret.expires_at, ends_at))
+            .execution_options(synchronize_session=False)
+        )
+
+
+def get(session: Session, key_id: UUID) -> ApiKey | None:
+    """A key with its secrets, ended or not."""
+    return session.scalar(
+        select(ApiKey)
+        .where(ApiKey.id == key_id)
+        .options(selectinload(ApiKey.secrets))
+        .execution_options(populate_existing=True)
+    )
+
+
+def lock_live(session: Session, key_id: UUID) -> ApiKey | None:
+    """A live key, locked against another rotation until commit."""
+    return session.scalar(select(ApiKey).where(ApiKey.id == key_id, _is_live()).with_for_update(key_share=True))
+
+
+def id_by_short(session: Session, short: str) -> UUID | None:
+    """The key that a secret belongs to, by the secret's public part."""
+    return session.scalar(select(ApiKeySecret.api_key_id).where(ApiKeySecret.short == short))
+
+
+def page(
+    session: Session, *, limit: int, after: UUID | None = None, before: UUID | None = None
+) -> tuple[Sequence[ApiKey], bool]:
+    """Keys with their secrets, newest first; see `db.paging`."""
+    query = select(ApiKey).options(selectinload(ApiKey.secrets))
+    return paging.cut(session, query, ApiKey.id, limit=limit, after=after, before=before)
+
+
 def all_keys(session: Session) -> Sequence[ApiKey]:
-    """Every key, oldest first."""
-    return session.scalars(select(ApiKey).order_by(ApiKey.created_at, ApiKey.id)).all()
+    """Every key with its secrets, oldest first."""
+    return session.scalars(
+        select(ApiKey).options(selectinload(ApiKey.secrets)).order_by(ApiKey.created_at, ApiKey.id)
+    ).all()
 
 
-def revoke(session: Session, short: str) -> bool:
-    """End a key; False where no live key has this public part."""
+def revoke(session: Session, key_id: UUID) -> bool:
+    """End a key with all its secrets; False where it is none, or revoked already."""
     ended = session.scalar(
         update(ApiKey)
-        .where(ApiKey.short == short, ApiKey.revoked_at.is_(None))
+        .where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None))
         .values(revoked_at=func.now())
         .returning(ApiKey.id)
         .execution_options(synchronize_session=False)

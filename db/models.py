@@ -84,20 +84,36 @@ class Base(DeclarativeBase):
 
 
 class ApiKey(Base):
-    """A caller. Only a hash of the key is kept; the webhook secret is needed to sign."""
+    """A caller. What it shows to be let in stands in `ApiKeySecret`; the webhook secret is needed to sign."""
 
     __tablename__ = "api_keys"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str]
-    short: Mapped[str] = mapped_column(unique=True)
-    secret_sha256: Mapped[str]
+    scopes: Mapped[list[str]]
     webhook_secret: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
-    last_used_at: Mapped[datetime | None]
     last_claimed_at: Mapped[datetime | None]  # whose turn it is: the key served longest ago comes first
+
+    secrets: Mapped[list["ApiKeySecret"]] = relationship(lazy="raise", order_by="ApiKeySecret.created_at")
+
+
+class ApiKeySecret(Base):
+    """What lets a caller in, as a hash. A rotated key has two for a while; its jobs stay its own."""
+
+    __tablename__ = "api_key_secrets"
+    __table_args__ = (Index("ix_api_key_secrets_key", "api_key_id"),)
+
+    short: Mapped[str] = mapped_column(primary_key=True)  # the part that may be shown
+    api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id"))
+    sha256: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]  # set by the rotation that replaces it
+    last_used_at: Mapped[datetime | None]
+
+    key: Mapped[ApiKey] = relationship(lazy="raise", viewonly=True)
 
 
 class Matte(Base):

@@ -6,6 +6,7 @@ from uuid_utils import compat
 
 JOB_PREFIX = "job_"
 EVENT_PREFIX = "evt_"
+KEY_PREFIX = "key_"
 
 
 def new_id() -> UUID:
@@ -19,8 +20,13 @@ def job_public_id(job_id: UUID) -> str:
 
 
 def parse_job_id(public_id: str) -> UUID | None:
-    """The id behind a public one, or None where it is none: to a caller, no such job."""
-    digits = public_id.removeprefix(JOB_PREFIX)
+    """The id behind a job's public one, or None where it is none: to a caller, no such job."""
+    return parse_id(public_id, JOB_PREFIX)
+
+
+def parse_id(public_id: str, prefix: str) -> UUID | None:
+    """The id behind `prefix` and 32 hexadecimal digits, or None where it is none."""
+    digits = public_id.removeprefix(prefix)
     if digits == public_id or len(digits) != 32 or not digits.isascii():  # noqa: PLR2004 - a UUID's digits
         return None
     try:

@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 from db import jobs as rows
 from db.models import Fetch, Job, JobStatus
 from jobs import events
-from jobs.errors import JobError, JobNotCancelableError, JobNotFoundError
-from jobs.ids import job_public_id, parse_job_id
+from jobs.cursors import cursors
+from jobs.errors import JobNotCancelableError, JobNotFoundError
+from jobs.ids import JOB_PREFIX, job_public_id, parse_job_id
 from jobs.lifecycle import FINAL, sources
 from jobs.values import NewJob, StoredInput
 
@@ -75,29 +76,8 @@ def page(
 
     Cursors are job ids, so a page is stable while new jobs arrive. `JobError` `invalid_cursor`.
     """
-    if starting_after and ending_before:
-        raise JobError("invalid_cursor", "Give starting_after or ending_before, not both.")
-    found = rows.page(
-        session,
-        api_key_id=api_key_id,
-        limit=limit + 1,
-        after=_cursor("starting_after", starting_after),
-        before=_cursor("ending_before", ending_before),
-        status=status,
-    )
-    has_more = len(found) > limit
-    if has_more and ending_before:
-        return found[1:], True
-    return found[:limit], has_more
-
-
-def _cursor(name: str, public_id: str | None) -> UUID | None:
-    if public_id is None:
-        return None
-    job_id = parse_job_id(public_id)
-    if job_id is None:
-        raise JobError("invalid_cursor", f"{name} is the id of a job.")
-    return job_id
+    after, before = cursors(JOB_PREFIX, starting_after, ending_before)
+    return rows.page(session, api_key_id=api_key_id, limit=limit, after=after, before=before, status=status)
 
 
 def cancel(session: Session, public_id: str, *, api_key_id: UUID) -> Job:

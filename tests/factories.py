@@ -1,5 +1,6 @@
 """Rows for tests, with as little said as possible."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -11,8 +12,10 @@ from jobs.params import JobParams
 from jobs.values import NewJob, StoredInput
 
 
-def make_key(session: Session, name: str = "catalog") -> keys.IssuedKey:
-    return keys.create(session, name)
+def make_key(
+    session: Session, name: str = "catalog", scopes: Collection[keys.Scope] = keys.DEFAULT_SCOPES
+) -> keys.IssuedKey:
+    return keys.create(session, name, scopes=scopes)
 
 
 def make_job(

@@ -7,7 +7,7 @@ import structlog
 from fastapi import APIRouter, Header, Path, Response
 from fastapi.responses import StreamingResponse
 
-from api.auth import Caller
+from api.auth import Reader
 from api.context import Context, InContext
 from api.filenames import content_disposition, stem_of
 from api.openapi import FILE_RESPONSE, problems
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["files"])
 
 MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg"}
 _CHUNK_BYTES = 256 * 1024
-_RESPONSES = {200: FILE_RESPONSE, **problems(401, 404, 409, 410, 503)}
+_RESPONSES = {200: FILE_RESPONSE, **problems(401, 403, 404, 409, 410, 503)}
 
 IfNoneMatch = Annotated[str | None, Header(description="ETag of a copy at hand; 304 while it is still the file.")]
 
@@ -33,7 +33,7 @@ IfNoneMatch = Annotated[str | None, Header(description="ETag of a copy at hand; 
 )
 def download_output(
     context: InContext,
-    caller: Caller,
+    caller: Reader,
     job_id: JobId,
     name: Annotated[str, Path(description="An output's name.", examples=["cutout"])],
     if_none_match: IfNoneMatch = None,
@@ -50,7 +50,7 @@ def download_output(
 
 
 @router.get("/{job_id}/matte", response_class=StreamingResponse, responses=_RESPONSES, summary="Download the matte")
-def download_matte(context: InContext, caller: Caller, job_id: JobId, if_none_match: IfNoneMatch = None) -> Response:
+def download_matte(context: InContext, caller: Reader, job_id: JobId, if_none_match: IfNoneMatch = None) -> Response:
     """The alpha matte, a grey PNG of the photo's size: 255 is product."""
     with context.sessions.begin() as session:
         job = service.find(session, job_id, api_key_id=caller)

@@ -1,16 +1,16 @@
 """Submit, read, list, cancel and delete jobs."""
 
 from typing import Annotated
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, BackgroundTasks, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import Caller
+from api.auth import Reader, Writer
 from api.context import Context, InContext
 from api.intake import accept, remove_files
 from api.openapi import SUBMIT_BODY, problems
+from api.paging import EndingBefore, Limit, StartingAfter, set_links
 from api.schemas import JobList, JobObject
 from api.submission import parse
 from api.uploads import read_form
@@ -32,11 +32,11 @@ POLL_S = 1
     "",
     status_code=202,
     response_model=JobObject,
-    responses=problems(400, 401, 413, 415, 422, 503),
+    responses=problems(400, 401, 403, 413, 415, 422, 503),
     openapi_extra={"requestBody": SUBMIT_BODY},
     summary="Submit a photo",
 )
-async def submit_job(request: Request, context: InContext, caller: Caller, background: BackgroundTasks) -> Response:
+async def submit_job(request: Request, context: InContext, caller: Writer, background: BackgroundTasks) -> Response:
     """Take a photo and queue it.
 
     Send `multipart/form-data` with the photo as `image_file`, or `application/json` (or a form) with its `image_url`;
@@ -56,15 +56,15 @@ async def submit_job(request: Request, context: InContext, caller: Caller, backg
     return JSONResponse(_show(job, context, request).model_dump(mode="json"), 202, headers, background=background)
 
 
-@router.get("", responses=problems(401, 422, 503), summary="List jobs")
+@router.get("", responses=problems(401, 403, 422, 503), summary="List jobs")
 def list_jobs(
     request: Request,
     response: Response,
     context: InContext,
-    caller: Caller,
-    limit: Annotated[int, Query(ge=1, le=100, description="Most jobs on the page.")] = 20,
-    starting_after: Annotated[str | None, Query(description="Id of a job: the page holds older ones.")] = None,
-    ending_before: Annotated[str | None, Query(description="Id of a job: the page holds newer ones.")] = None,
+    caller: Reader,
+    limit: Limit = 20,
+    starting_after: StartingAfter = None,
+    ending_before: EndingBefore = None,
     status: Annotated[JobStatus | None, Query(description="Only jobs with this status.")] = None,
 ) -> JobList:
     """The caller's jobs, newest first, in pages that hold still while new jobs arrive.
@@ -80,21 +80,21 @@ def list_jobs(
             ending_before=ending_before,
             status=status,
         )
-    if found:
-        kept = {"limit": limit, **({"status": status.value} if status else {})}
-        base = f"{context.base_url(request)}/v1/jobs"
-        links = []
-        if has_more or ending_before:
-            links.append(_link(base, {**kept, "starting_after": job_public_id(found[-1].id)}, "next"))
-        if starting_after or (ending_before and has_more):
-            links.append(_link(base, {**kept, "ending_before": job_public_id(found[0].id)}, "prev"))
-        if links:
-            response.headers["Link"] = ", ".join(links)
+    set_links(
+        response,
+        f"{context.base_url(request)}/v1/jobs",
+        [job_public_id(job.id) for job in found],
+        has_more=has_more,
+        limit=limit,
+        starting_after=starting_after,
+        ending_before=ending_before,
+        kept={"status": status.value if status else None},
+    )
     return JobList(data=[_show(job, context, request) for job in found], has_more=has_more)
 
 
-@router.get("/{job_id}", responses=problems(401, 404, 503), summary="Read a job")
-def read_job(request: Request, response: Response, context: InContext, caller: Caller, job_id: JobId) -> JobObject:
+@router.get("/{job_id}", responses=problems(401, 403, 404, 503), summary="Read a job")
+def read_job(request: Request, response: Response, context: InContext, caller: Reader, job_id: JobId) -> JobObject:
     """The job as it stands. `Retry-After` says when to look again while it has not ended."""
     with context.sessions.begin() as session:
         job = service.find(session, job_id, api_key_id=caller)
@@ -103,9 +103,9 @@ def read_job(request: Request, response: Response, context: InContext, caller: C
     return _show(job, context, request)
 
 
-@router.post("/{job_id}/cancel", responses=problems(401, 404, 409, 503), summary="Cancel a job")
+@router.post("/{job_id}/cancel", responses=problems(401, 403, 404, 409, 503), summary="Cancel a job")
 def cancel_job(
-    request: Request, context: InContext, caller: Caller, job_id: JobId, background: BackgroundTasks
+    request: Request, context: InContext, caller: Writer, job_id: JobId, background: BackgroundTasks
 ) -> JobObject:
     """Cancel a job that has not ended. Best effort: a worker that finished first wins, and this replies 409."""
     with context.sessions.begin() as session:
@@ -115,8 +115,8 @@ def cancel_job(
     return _show(job, context, request)
 
 
-@router.delete("/{job_id}", status_code=204, responses=problems(401, 404, 503), summary="Delete a job")
-def delete_job(context: InContext, caller: Caller, job_id: JobId, background: BackgroundTasks) -> None:
+@router.delete("/{job_id}", status_code=204, responses=problems(401, 403, 404, 503), summary="Delete a job")
+def delete_job(context: InContext, caller: Writer, job_id: JobId, background: BackgroundTasks) -> None:
     """Cancel the job if it still runs, forget it and remove its photo, outputs and matte.
 
     A matte that another of the caller's jobs of the same photo uses stays until that one goes.
@@ -131,7 +131,3 @@ def delete_job(context: InContext, caller: Caller, job_id: JobId, background: Ba
 
 def _show(job: Job, context: Context, request: Request) -> JobObject:
     return job_object(job, base_url=context.base_url(request), files_retention=context.settings.files_retention)
-
-
-def _link(base: str, query: dict[str, object], rel: str) -> str:
-    return f'<{base}?{urlencode(query)}>; rel="{rel}"'

@@ -14,7 +14,7 @@ def test_made_once_and_found_again(sessions: Sessions, tmp_path: Path) -> None:
     assert first_key(sessions, tmp_path) == first
     assert (tmp_path / KEY_FILE).stat().st_mode & 0o777 == 0o600
     with sessions.begin() as session:
-        assert keys.authenticate(session, first.token) == first.id
+        assert keys.authenticate(session, first.token) == keys.Caller(first.id, frozenset(keys.Scope))
         assert [key.name for key in rows.all_keys(session)] == ["packshot up"]
 
 
@@ -29,7 +29,7 @@ def test_a_revoked_key_is_replaced(sessions: Sessions, tmp_path: Path) -> None:
     first = first_key(sessions, tmp_path)
     assert first is not None
     with sessions.begin() as session:
-        rows.revoke(session, first.short)
+        rows.revoke(session, first.id)
     second = first_key(sessions, tmp_path)
     assert second is not None
     assert second.token != first.token

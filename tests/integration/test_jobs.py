@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 from db import jobs as rows
 from db import keys as key_rows
 from db import outgoing
-from db.models import ApiKey, Fetch, Job, JobStatus, Matte, WebhookEvent
+from db.models import Fetch, Job, JobStatus, Matte, WebhookEvent
 from db.session import Sessions
 from jobs import keys, service, work
 from jobs.errors import JobNotCancelableError, JobNotFoundError
@@ -22,10 +22,11 @@ def test_a_key_is_shown_once_and_only_its_hash_is_kept(sessions: Sessions) -> No
     with sessions.begin() as session:
         issued = make_key(session)
     with sessions.begin() as session:
-        assert keys.authenticate(session, issued.token) == issued.id
-        stored = session.get_one(ApiKey, issued.id)
+        assert keys.authenticate(session, issued.token) == keys.Caller(issued.id, keys.DEFAULT_SCOPES)
+        assert keys.authenticate(session, issued.token)
+        [stored] = keys.find(session, issued.id).secrets
         assert issued.token.split("_", 3)[3] not in str(vars(stored))
-        assert stored.last_used_at is None or stored.last_used_at <= datetime.now(UTC)
+        assert stored.last_used_at <= datetime.now(UTC)
 
 
 @pytest.mark.parametrize(
@@ -41,8 +42,8 @@ def test_an_ended_key_is_refused(sessions: Sessions) -> None:
     with sessions.begin() as session:
         expired = keys.create(session, "old", expires_at=datetime.now(UTC) - timedelta(seconds=1))
         revoked = make_key(session)
-        assert key_rows.revoke(session, revoked.short)
-        assert not key_rows.revoke(session, revoked.short)
+        assert key_rows.revoke(session, revoked.id)
+        assert not key_rows.revoke(session, revoked.id)
         assert keys.authenticate(session, expired.token) is None
         assert keys.authenticate(session, revoked.token) is None
 

@@ -36,7 +36,7 @@ def test_a_key_is_asked_for(anonymous: TestClient, client: TestClient, sessions:
             assert reply.headers["www-authenticate"].startswith("Bearer")
     assert anonymous.get("/v1/jobs", headers={"X-Api-Key": key.token}).status_code == 200
     with sessions.begin() as session:
-        key_rows.revoke(session, key.short)
+        key_rows.revoke(session, key.id)
     assert client.get("/v1/jobs").status_code == 401
 
 
