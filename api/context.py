@@ -10,6 +10,7 @@ from config.settings import Settings
 from db.session import Sessions
 from dispatch.doorbell import Doorbell
 from jobs.egress import Policy
+from jobs.fields import Rules
 from jobs.models import Models
 from storage.port import Storage
 
@@ -26,6 +27,11 @@ class Context:
     egress: Policy
     metrics: Metrics
     workers_within_s: float  # a worker not heard of for longer is not live
+
+    @property
+    def rules(self) -> Rules:
+        """What the fields of a submission are judged by."""
+        return Rules(self.models.names, self.settings.model, self.egress)
 
     def base_url(self, request: Request) -> str:
         """Base of the URLs in replies and webhooks, without a slash at its end."""

@@ -10,9 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from api.middleware import SECURITY_HEADERS, request_id_of
-from api.problems import ProblemError, from_job_error, pointer_to, render
+from api.problems import ProblemError, from_job_error, render
 from db.session import DATABASE_AWAY
-from jobs.errors import FieldError, JobError
+from jobs.errors import FieldError, JobError, pointer_to
 from storage.port import StorageUnavailableError
 
 log = structlog.get_logger(__name__)

@@ -8,8 +8,8 @@ from fastapi import FastAPI
 from api.kinds import KINDS
 from api.problems import MEDIA_TYPE
 from api.schemas import Problem
-from api.submission import JobCreate
 from api.uploads import FILE_FIELD
+from jobs.fields import JobCreate
 
 DESCRIPTION = """Product photo in, cutout out.
 

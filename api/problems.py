@@ -1,6 +1,5 @@
 """Errors as RFC 9457 problems. Codes and their statuses stand in `api.kinds`."""
 
-import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -75,9 +74,3 @@ def render(error: ProblemError, *, instance: str, request_id: str) -> JSONRespon
     if kind.retryable:
         headers.setdefault("Retry-After", str(RETRY_AFTER_S))
     return JSONResponse(body, kind.status, headers, MEDIA_TYPE)
-
-
-def pointer_to(field: object) -> str:
-    """A JSON pointer (RFC 6901) to a field of the body; the field's name may be a caller's, so it is clipped."""
-    text = re.sub(r"[^\x20-\x7e]", "?", str(field))[:64]
-    return "/" + text.replace("~", "~0").replace("/", "~1")

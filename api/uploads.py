@@ -16,8 +16,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from api.problems import ProblemError, pointer_to
-from jobs.errors import FieldError
+from api.problems import ProblemError
+from jobs.errors import FieldError, pointer_to
 
 FILE_FIELD = "image_file"
 MAX_TEXT_BYTES = 64 * 1024

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session, selectinload
 
 from db import paging
+from db.batch_models import Batch, Upload
 from db.models import Fetch, Job, JobStatus, Matte, Output, WebhookEvent
 
 _OF_THE_FILE = ("key", "sha256", "width", "height", "bytes", "verdict", "reasons", "facts")
@@ -146,11 +147,12 @@ class Purge:
 def purge_files(session: Session, job: Job) -> Purge:
     """Forget a job's files; its matte goes with its last user. The rows' claims end here, the files after commit."""
     outputs = session.scalars(delete(Output).where(Output.job_id == job.id).returning(Output.key)).all()
-    keys = [*outputs, *([job.input_key] if job.input_key else [])]
+    # A photo out of an upload is the upload's: it goes when that has expired and no job needs it.
+    keys = [*outputs, *([job.input_key] if job.input_key and job.upload_id is None else [])]
     session.execute(
         update(Job)
         .where(Job.id == job.id)
-        .values(files_purged_at=func.now(), input_key=None, source_url=None)
+        .values(files_purged_at=func.now(), input_key=None, source_url=None, upload_id=None)
         .execution_options(synchronize_session=False)
     )
     if job.matte_id is not None:
@@ -195,7 +197,13 @@ def named_keys(session: Session, keys: Sequence[str]) -> set[str]:
     """Those of the storage keys that a row names. Every key carries its row's id, so no index on keys is needed."""
     ids = {UUID(hex=digits) for key in keys for digits in _ROW_ID.findall(key)}
     named: set[str] = set()
-    for column, row_id in ((Job.input_key, Job.id), (Output.key, Output.job_id), (Matte.key, Matte.id)):
+    for column, row_id in (
+        (Job.input_key, Job.id),
+        (Output.key, Output.job_id),
+        (Matte.key, Matte.id),
+        (Upload.key, Upload.id),
+        (Batch.manifest_key, Batch.id),
+    ):
         named.update(key for key in session.scalars(select(column).where(row_id.in_(ids))) if key)
     return named.intersection(keys)
 

@@ -1,4 +1,7 @@
-"""The tables. A job exists when its row is committed; everything else follows from rows."""
+"""The tables. A job exists when its row is committed; everything else follows from rows.
+
+Those of batches are in `db.batch_models`.
+"""
 
 from datetime import datetime
 from enum import StrEnum
@@ -60,7 +63,7 @@ class DeliveryStatus(StrEnum):
     GONE = "gone"  # the receiver answered 410
 
 
-def _enum(kind: type[StrEnum], name: str) -> Enum:
+def text_enum(kind: type[StrEnum], name: str) -> Enum:
     """Text with a CHECK: a new value is one small migration, where a native enum needs more."""
     return Enum(
         kind,
@@ -142,7 +145,7 @@ class Matte(Base):
     width: Mapped[int]
     height: Mapped[int]
     bytes: Mapped[int] = mapped_column(BigInteger)
-    verdict: Mapped[Verdict] = mapped_column(_enum(Verdict, "verdict"))
+    verdict: Mapped[Verdict] = mapped_column(text_enum(Verdict, "verdict"))
     reasons: Mapped[list[str]]
     facts: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -178,11 +181,17 @@ class Job(Base):
             postgresql_where=text("completed_at IS NOT NULL AND files_purged_at IS NULL"),
         ),
         Index("ix_jobs_forget", "completed_at", postgresql_where=text("files_purged_at IS NOT NULL")),
+        # A line becomes one job, whatever happens to the worker that makes it one.
+        Index("uq_jobs_line", "batch_id", "line", unique=True, postgresql_where=text("batch_id IS NOT NULL")),
+        # Counts and filtered lists of a batch read this index alone.
+        Index("ix_jobs_batch", "batch_id", "status", "line", postgresql_where=text("batch_id IS NOT NULL")),
+        Index("ix_jobs_custom_id", "batch_id", "custom_id", postgresql_where=text("batch_id IS NOT NULL")),
+        Index("ix_jobs_upload", "upload_id", postgresql_where=text("upload_id IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id"))
-    status: Mapped[JobStatus] = mapped_column(_enum(JobStatus, "status"), server_default=JobStatus.QUEUED.value)
+    status: Mapped[JobStatus] = mapped_column(text_enum(JobStatus, "status"), server_default=JobStatus.QUEUED.value)
     priority: Mapped[int] = mapped_column(SmallInteger, server_default="1")
     due_at: Mapped[datetime | None]  # null while the photo is still to be fetched
     attempt: Mapped[int] = mapped_column(Integer, server_default="0")
@@ -197,7 +206,14 @@ class Job(Base):
     files_purged_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
 
+    batch_id: Mapped[UUID | None] = mapped_column(ForeignKey("batches.id"))
+    line: Mapped[int | None]  # of the batch's manifest, from 1
+    custom_id: Mapped[str | None]  # the caller's name of the line; one of a kind in its batch
+    # No event and no webhook when it ends: a batch's job that nobody asked to hear of.
+    is_quiet: Mapped[bool] = mapped_column(server_default=text("false"))
+
     source_url: Mapped[str | None]
+    upload_id: Mapped[UUID | None] = mapped_column(ForeignKey("uploads.id"))  # whose file `input_key` names
     filename: Mapped[str | None]
     input_key: Mapped[str | None]
     input_sha256: Mapped[str | None]
@@ -211,7 +227,7 @@ class Job(Base):
     webhook_url: Mapped[str | None]
     base_url: Mapped[str] = mapped_column(server_default="")  # of the API as the caller saw it: webhooks name it too
 
-    verdict: Mapped[Verdict | None] = mapped_column(_enum(Verdict, "verdict"))
+    verdict: Mapped[Verdict | None] = mapped_column(text_enum(Verdict, "verdict"))
     reasons: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))
     error_code: Mapped[str | None]
     error_detail: Mapped[str | None]
@@ -281,7 +297,7 @@ class WebhookDelivery(Base):
     api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id"))
     url: Mapped[str]
     status: Mapped[DeliveryStatus] = mapped_column(
-        _enum(DeliveryStatus, "status"), server_default=DeliveryStatus.PENDING.value
+        text_enum(DeliveryStatus, "status"), server_default=DeliveryStatus.PENDING.value
     )
     attempt: Mapped[int] = mapped_column(Integer, server_default="0")
     due_at: Mapped[datetime] = mapped_column(server_default=func.now())  # a lease is a due time in the future

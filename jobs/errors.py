@@ -3,6 +3,7 @@
 HTTP statuses are mapped in `api.problems` alone.
 """
 
+import re
 from dataclasses import dataclass
 
 
@@ -13,6 +14,12 @@ class FieldError:
     pointer: str
     code: str
     detail: str
+
+
+def pointer_to(field: object) -> str:
+    """A JSON pointer (RFC 6901) to a field of the body; the field's name may be a caller's, so it is clipped."""
+    text = re.sub(r"[^\x20-\x7e]", "?", str(field))[:64]
+    return "/" + text.replace("~", "~0").replace("/", "~1")
 
 
 class JobError(Exception):

@@ -12,8 +12,11 @@ from jobs.ids import EVENT_PREFIX, job_public_id, new_id
 def record(session: Session, job: Job) -> None:
     """Add the event of the job's final status, and its delivery where the job has a webhook; one commit with it.
 
-    The body is thin (Standard Webhooks asks for under 20 kB): the receiver reads the rest at `urls.self`.
+    The body is thin (Standard Webhooks asks for under 20 kB): the receiver reads the rest at `urls.self`. A quiet job
+    has no event: its batch has one.
     """
+    if job.is_quiet:
+        return
     at = job.completed_at or datetime.now(UTC)
     event = WebhookEvent(id=new_id(), job_id=job.id, type=f"job.{job.status.value}", body="")
     event.body = json.dumps(_body(job, event, at), separators=(",", ":"), ensure_ascii=False)

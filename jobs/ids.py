@@ -5,6 +5,8 @@ from uuid import UUID
 from uuid_utils import compat
 
 JOB_PREFIX = "job_"
+BATCH_PREFIX = "batch_"
+UPLOAD_PREFIX = "upl_"
 EVENT_PREFIX = "evt_"
 KEY_PREFIX = "key_"
 

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-PREFIXES = ("jobs", "mattes")
+PREFIXES = ("jobs", "mattes", "uploads", "batches")
 """Under which every key lies."""
 
 
@@ -24,3 +24,13 @@ def output_key(job_id: UUID, attempt: int, name: str, extension: str) -> str:
 def matte_key(matte_id: UUID) -> str:
     """A stored matte."""
     return f"mattes/{matte_id.hex}.png"
+
+
+def upload_key(upload_id: UUID) -> str:
+    """A photo stored ahead of its jobs."""
+    return f"uploads/{upload_id.hex}/photo"
+
+
+def manifest_key(batch_id: UUID) -> str:
+    """The manifest or ZIP of a batch, as it came."""
+    return f"batches/{batch_id.hex}/manifest"

@@ -9,8 +9,8 @@ import pytest
 
 from api import error_docs
 from api.kinds import KINDS
-from api.problems import from_job_error, pointer_to
-from jobs.errors import FieldError, JobError
+from api.problems import from_job_error
+from jobs.errors import FieldError, JobError, pointer_to
 
 ROOT = Path(__file__).parents[3]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.filenames import MAX_LENGTH, clean_filename, content_disposition, filename_of_url, stem_of
+from jobs.filenames import MAX_LENGTH, clean_filename, content_disposition, filename_of_url, stem_of
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,140 @@
+"""The fields of a submission, judged alike in a form, in JSON and in a line of a manifest; all errors at once."""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from jobs.egress import EgressRefusedError, Policy, check_url
+from jobs.errors import FieldError, JobError, pointer_to
+from jobs.params import JobParams, parse_params
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What fields are judged by: the models that workers can run, and the URLs that may be called."""
+
+    models: Collection[str]
+    default_model: str
+    egress: Policy
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL stores every text but U+0000 and halves of surrogate pairs, which JSON can spell."""
+    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        message = "holds U+0000 or half a surrogate pair"
+        raise ValueError(message)
+    return text
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+LabelKey = Annotated[Text, Field(min_length=1, max_length=64)]
+LabelValue = Annotated[Text, Field(max_length=512)]
+
+
+class JobCreate(BaseModel):
+    """The fields of a submission besides the uploaded photo."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    image_url: Text | None = Field(
+        None,
+        description="Public http or https URL of the photo; instead of `image_file`.",
+        examples=["https://shop.example/photos/mug.jpg"],
+    )
+    format: Text | None = Field(
+        None, description="Format of the cutout: `png` (default), `webp` or `jpg`.", examples=["png"]
+    )
+    background: Text | None = Field(
+        None,
+        description="`transparent` (default), `white` or a colour such as `#f5f5f5`. A jpg is white by default.",
+        examples=["white"],
+    )
+    model: Text | None = Field(
+        None, description="Name or id of a model of `GET /v1/models`; the service's default otherwise."
+    )
+    existing_alpha: Text | None = Field(
+        None,
+        description="What becomes of transparency that the photo already has: `auto` (default), `ignore`, `multiply`.",
+        examples=["auto"],
+    )
+    webhook_url: Text | None = Field(
+        None,
+        description="Public URL that is called when the job ends (Standard Webhooks).",
+        examples=["https://shop.example/hooks/packshot"],
+    )
+    labels: dict[LabelKey, LabelValue] | None = Field(
+        None,
+        max_length=16,
+        description="Up to 16 pairs that come back with the job; key up to 64, value up to 512 characters.",
+        examples=[{"sku": "MUG-1"}],
+    )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The fields that are good, defaults filled in, and what is wrong with the others. A bad URL is None here."""
+
+    image_url: str | None
+    params: JobParams
+    webhook_url: str | None
+    labels: dict[str, str]
+    errors: tuple[FieldError, ...]
+
+    @property
+    def names_url(self) -> bool:
+        """Whether a source URL is given, be it a bad one."""
+        return self.image_url is not None or any(error.pointer == "/image_url" for error in self.errors)
+
+
+def judge(fields: Mapping[str, Any], rules: Rules) -> Judged:
+    """Judge the fields. Never raises for what a caller wrote."""
+    given, errors = _fields(fields)
+    params = JobParams()
+    try:
+        options = given.model_dump(include={"format", "background", "model", "existing_alpha"})
+        params = parse_params(options, models=rules.models, default_model=rules.default_model)
+    except JobError as error:
+        errors += error.errors
+    webhook_url = _url(given.webhook_url, "webhook_url", rules.egress, errors)
+    image_url = _url(given.image_url, "image_url", rules.egress, errors)
+    return Judged(image_url, params, webhook_url, given.labels or {}, tuple(errors))
+
+
+def _fields(fields: Mapping[str, Any]) -> tuple[JobCreate, list[FieldError]]:
+    """The known, well-formed fields, and what is wrong with the others."""
+    errors: list[FieldError] = []
+    fields = dict(fields)
+    if isinstance(labels := fields.get("labels"), str):
+        try:
+            fields["labels"] = json.loads(labels)
+        except (ValueError, RecursionError):
+            del fields["labels"]
+            errors.append(FieldError("/labels", "invalid_labels", "labels: not a JSON object."))
+    try:
+        return JobCreate.model_validate(fields), errors
+    except ValidationError as error:
+        found = {str(problem["loc"][0]): _field_error(problem) for problem in error.errors(include_url=False)}
+    errors += found.values()
+    return JobCreate.model_validate({name: value for name, value in fields.items() if name not in found}), errors
+
+
+def _field_error(problem: Any) -> FieldError:
+    name = str(problem["loc"][0])
+    if problem["type"] == "extra_forbidden":
+        return FieldError(pointer_to(name), "unknown_field", "There is no such field.")
+    codes = {"labels": "invalid_labels", "image_url": "invalid_image_url", "webhook_url": "invalid_webhook_url"}
+    return FieldError(pointer_to(name), codes.get(name, "invalid_option"), f"{name}: {problem['msg']}.")
+
+
+def _url(given: str | None, name: str, policy: Policy, errors: list[FieldError]) -> str | None:
+    """The URL in its one spelling. Its host is looked up when it is called, and judged then once more."""
+    if given is None:
+        return None
+    try:
+        return check_url(given, policy).url
+    except EgressRefusedError as error:
+        errors.append(FieldError(f"/{name}", f"invalid_{name}", str(error)))
+        return None
