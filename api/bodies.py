@@ -6,9 +6,9 @@ from pydantic import BaseModel, ValidationError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
-from api.problems import ProblemError, from_job_error, pointer_to
+from api.problems import ProblemError, from_job_error
 from api.uploads import read_json
-from jobs.errors import FieldError, JobError
+from jobs.errors import FieldError, JobError, pointer_to
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api.schemas import Time
-from api.submission import Text
 from db.models import ApiKey, ApiKeySecret
 from jobs import keys
+from jobs.fields import Text
 from jobs.keys import DEFAULT_SCOPES, MAX_OVERLAP, OVERLAP
 
 _KEY = "key_0199c0ffee007000800000000000cafe"
