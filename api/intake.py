@@ -34,7 +34,8 @@ def accept(context: Context, form: Form, submission: Submission, *, api_key_id: 
         stored = _store(context, form.upload, job_id)
     try:
         with context.sessions.begin() as session:
-            job = service.submit(session, submission.to_new_job(job_id, api_key_id, stored, base_url))
+            retention = context.settings.files_retention
+            job = service.submit(session, submission.to_new_job(job_id, api_key_id, stored, base_url, retention))
     except SQLAlchemyError as error:
         outcome_unknown = isinstance(error, DBAPIError) and error.connection_invalidated
         if stored is not None and not outcome_unknown:

@@ -1,6 +1,7 @@
 """What a caller asks for: the fields of a form or of a JSON object, and its one photo."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from api.context import Context
@@ -23,7 +24,9 @@ class Submission:
     webhook_url: str | None
     labels: dict[str, str]
 
-    def to_new_job(self, job_id: UUID, api_key_id: UUID, stored: StoredInput | None, base_url: str) -> NewJob:
+    def to_new_job(
+        self, job_id: UUID, api_key_id: UUID, stored: StoredInput | None, base_url: str, retention: timedelta
+    ) -> NewJob:
         """The job to submit; `stored` where the photo was uploaded."""
         source = stored or self.source_url
         if source is None:
@@ -38,6 +41,7 @@ class Submission:
             webhook_url=self.webhook_url,
             base_url=base_url,
             labels=self.labels,
+            retention=retention,
         )
 
 

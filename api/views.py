@@ -1,10 +1,8 @@
 """Rows to the objects of replies."""
 
-from datetime import timedelta
-
 from api.problems import job_problem
 from api.schemas import File, JobInput, JobObject, JobProblem, JobUrls, OutputFile, Params
-from db.models import Job
+from db.models import Job, JobStatus
 from jobs.ids import job_public_id
 
 
@@ -13,7 +11,7 @@ def job_url(job: Job, base_url: str) -> str:
     return f"{base_url}/v1/jobs/{job_public_id(job.id)}"
 
 
-def job_object(job: Job, *, base_url: str, files_retention: timedelta) -> JobObject:
+def job_object(job: Job, *, base_url: str) -> JobObject:
     """A job with outputs and matte loaded."""
     url = job_url(job, base_url)
     return JobObject(
@@ -24,7 +22,7 @@ def job_object(job: Job, *, base_url: str, files_retention: timedelta) -> JobObj
         created_at=job.created_at,
         started_at=job.started_at,
         completed_at=job.completed_at,
-        expires_at=job.completed_at + files_retention if job.completed_at else None,
+        expires_at=job.expires_at,
         input=JobInput(
             filename=job.filename,
             url=job.source_url,
@@ -59,6 +57,7 @@ def _outputs(job: Job, url: str) -> list[OutputFile]:
             format=output.format,
         )
         for output in job.outputs
+        if output.status is JobStatus.SUCCEEDED
     ]
 
 

@@ -30,12 +30,15 @@ def move(
 ) -> Job | None:
     """Change a job's status if it stands in one of `from_`, and, where `attempt` is given, still under that attempt.
 
-    Returns the job as it now stands, or None when the guard refused: someone else was first. A lease ends with it.
+    Returns the job as it now stands, or None when the guard refused: someone else was first. A lease ends with it,
+    and with `completed_at` the retention of its files begins.
     """
     query = update(Job).where(Job.id == job_id, Job.status.in_(from_))
     if attempt is not None:
         query = query.where(Job.attempt == attempt)
     values = {"status": to, "leased_until": None, **values}
+    if "completed_at" in values:
+        values["expires_at"] = values["completed_at"] + Job.retention
     return session.scalar(
         query.values(**values).returning(Job).execution_options(synchronize_session=False, populate_existing=True),
     )
@@ -148,7 +151,7 @@ def purge_files(session: Session, job: Job) -> Purge:
     """Forget a job's files; its matte goes with its last user. The rows' claims end here, the files after commit."""
     outputs = session.scalars(delete(Output).where(Output.job_id == job.id).returning(Output.key)).all()
     # A photo out of an upload is the upload's: it goes when that has expired and no job needs it.
-    keys = [*outputs, *([job.input_key] if job.input_key and job.upload_id is None else [])]
+    keys = [key for key in (*outputs, None if job.upload_id else job.input_key) if key]
     session.execute(
         update(Job)
         .where(Job.id == job.id)
@@ -170,12 +173,12 @@ def purge_files(session: Session, job: Job) -> Purge:
     return Purge(tuple(keys))
 
 
-def due_for_purge(session: Session, *, older_than: datetime, limit: int) -> Sequence[Job]:
-    """Lock finished jobs whose files are past retention."""
+def due_for_purge(session: Session, *, limit: int) -> Sequence[Job]:
+    """Lock finished jobs whose files are past retention, by the database's clock."""
     return session.scalars(
         select(Job)
-        .where(Job.completed_at < older_than, Job.files_purged_at.is_(None))
-        .order_by(Job.completed_at)
+        .where(Job.expires_at <= func.now(), Job.files_purged_at.is_(None))
+        .order_by(Job.expires_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()

@@ -3,7 +3,7 @@
 Those of batches are in `db.batch_models`.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -99,6 +99,7 @@ class ApiKey(Base):
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     last_claimed_at: Mapped[datetime | None]  # whose turn it is: the key served longest ago comes first
+    files_retention: Mapped[timedelta | None]  # of its jobs' files; the service's where null
 
     secrets: Mapped[list["ApiKeySecret"]] = relationship(lazy="raise", order_by="ApiKeySecret.created_at")
 
@@ -151,8 +152,26 @@ class Matte(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
-class Job(Base):
-    """One photo's way to its outputs. `attempt` is the fencing token: it rises with every claim."""
+class Claimable:
+    """Columns of a row that workers take under a lease. `attempt` is the fencing token: it rises with every claim."""
+
+    api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id"))
+    status: Mapped[JobStatus] = mapped_column(text_enum(JobStatus, "status"), server_default=JobStatus.QUEUED.value)
+    priority: Mapped[int] = mapped_column(SmallInteger, server_default="1")  # the lane: `jobs.lanes`
+    due_at: Mapped[datetime | None]  # null while it waits for something else
+    attempt: Mapped[int] = mapped_column(Integer, server_default="0")
+    retries: Mapped[int] = mapped_column(Integer, server_default="0")  # passing faults so far
+    crashes: Mapped[int] = mapped_column(Integer, server_default="0")  # workers lost while they held it
+    leased_until: Mapped[datetime | None]
+    worker: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    completed_at: Mapped[datetime | None]
+    error_code: Mapped[str | None]
+    error_detail: Mapped[str | None]
+
+
+class Job(Claimable, Base):
+    """One photo's way to its outputs. Not due while the photo is still to be fetched."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -173,12 +192,47 @@ class Job(Base):
         ),
         Index("ix_jobs_suspect", "due_at", "id", postgresql_where=text("status = 'queued' AND crashes > 0")),
         Index("ix_jobs_lease", "leased_until", postgresql_where=text("status = 'processing'")),
+        Index(
+            "ix_jobs_deadline",
+            "deadline_at",
+            postgresql_where=text("deadline_at IS NOT NULL AND completed_at IS NULL"),
+        ),
+        # Lists, newest first, whole and by one filter; a caller's further filters are applied to what that one finds.
         Index("ix_jobs_list", "api_key_id", "id", postgresql_where=text("deleted_at IS NULL")),
+        Index("ix_jobs_list_status", "api_key_id", "status", "id", postgresql_where=text("deleted_at IS NULL")),
+        Index(
+            "ix_jobs_list_verdict",
+            "api_key_id",
+            "verdict",
+            "id",
+            postgresql_where=text("verdict IS NOT NULL AND deleted_at IS NULL"),
+        ),
+        Index(
+            "ix_jobs_list_model",
+            "api_key_id",
+            "model_version",
+            "id",
+            postgresql_where=text("model_version IS NOT NULL AND deleted_at IS NULL"),
+        ),
+        Index(
+            "ix_jobs_labels",
+            "labels",
+            postgresql_using="gin",
+            postgresql_ops={"labels": "jsonb_path_ops"},
+            postgresql_where=text("labels <> '{}'::jsonb"),
+        ),
+        # A job of the same photo, for `dedupe=reuse`.
+        Index(
+            "ix_jobs_photo",
+            "api_key_id",
+            "input_sha256",
+            postgresql_where=text("input_sha256 IS NOT NULL AND files_purged_at IS NULL"),
+        ),
         Index("ix_jobs_matte", "matte_id", postgresql_where=text("matte_id IS NOT NULL")),
         Index(
             "ix_jobs_purge",
-            "completed_at",
-            postgresql_where=text("completed_at IS NOT NULL AND files_purged_at IS NULL"),
+            "expires_at",
+            postgresql_where=text("expires_at IS NOT NULL AND files_purged_at IS NULL"),
         ),
         Index("ix_jobs_forget", "completed_at", postgresql_where=text("files_purged_at IS NOT NULL")),
         # A line becomes one job, whatever happens to the worker that makes it one.
@@ -190,19 +244,10 @@ class Job(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id"))
-    status: Mapped[JobStatus] = mapped_column(text_enum(JobStatus, "status"), server_default=JobStatus.QUEUED.value)
-    priority: Mapped[int] = mapped_column(SmallInteger, server_default="1")
-    due_at: Mapped[datetime | None]  # null while the photo is still to be fetched
-    attempt: Mapped[int] = mapped_column(Integer, server_default="0")
-    retries: Mapped[int] = mapped_column(Integer, server_default="0")  # passing faults so far
-    crashes: Mapped[int] = mapped_column(Integer, server_default="0")  # workers lost while they held it
-    leased_until: Mapped[datetime | None]
-    worker: Mapped[str | None]
-
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
-    completed_at: Mapped[datetime | None]
+    deadline_at: Mapped[datetime | None]  # expired unless it is final by then
+    retention: Mapped[timedelta] = mapped_column(server_default=text("'7 days'"))  # of its files, from its end on
+    expires_at: Mapped[datetime | None]  # the end of that; null while it is not final
     files_purged_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
 
@@ -229,8 +274,6 @@ class Job(Base):
 
     verdict: Mapped[Verdict | None] = mapped_column(text_enum(Verdict, "verdict"))
     reasons: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))
-    error_code: Mapped[str | None]
-    error_detail: Mapped[str | None]
     metrics: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     model_version: Mapped[str | None]
     runtime: Mapped[str | None]
@@ -240,21 +283,72 @@ class Job(Base):
     matte: Mapped[Matte | None] = relationship(lazy="raise")
 
 
-class Output(Base):
-    """One file made for a job."""
+class Output(Claimable, Base):
+    """One file of a job. Those asked for with the job are written when it succeeds; a further one is claimed by itself.
+
+    A job's final status never changes: a further output has a status, a lease and attempts of its own.
+    """
 
     __tablename__ = "outputs"
-    __table_args__ = (UniqueConstraint("job_id", "name"),)
+    __table_args__ = (
+        UniqueConstraint("job_id", "name"),
+        CheckConstraint("(completed_at IS NOT NULL) = (status IN ('succeeded','failed'))", name="final_is_completed"),
+        CheckConstraint("(leased_until IS NOT NULL) = (status = 'processing')", name="lease_is_processing"),
+        CheckConstraint("(error_code IS NOT NULL) = (status = 'failed')", name="error_is_failed"),
+        CheckConstraint("(key IS NOT NULL) = (status = 'succeeded')", name="file_is_succeeded"),
+        Index(
+            "ix_outputs_claim",
+            "priority",
+            "api_key_id",
+            "due_at",
+            "id",
+            postgresql_where=text("status = 'queued' AND due_at IS NOT NULL AND crashes = 0"),
+        ),
+        Index("ix_outputs_suspect", "due_at", "id", postgresql_where=text("status = 'queued' AND crashes > 0")),
+        Index("ix_outputs_lease", "leased_until", postgresql_where=text("status = 'processing'")),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     name: Mapped[str]
-    key: Mapped[str]
+    params: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))  # `jobs.params.OutputParams`
     format: Mapped[str]
-    sha256: Mapped[str]
-    width: Mapped[int]
-    height: Mapped[int]
-    bytes: Mapped[int] = mapped_column(BigInteger)
+    # The file; null while it is not made.
+    key: Mapped[str | None]
+    sha256: Mapped[str | None]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    bytes: Mapped[int | None] = mapped_column(BigInteger)
+    upscaled: Mapped[bool] = mapped_column(server_default=text("false"))  # pixels were made up to reach the size
+
+
+class IdempotencyKey(Base):
+    """A reply that was given once and is given again to the same request; committed with what the request made."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (
+        Index("ix_idempotency_keys_forget", "created_at"),
+        Index("ix_idempotency_keys_subject", "subject_id"),
+    )
+
+    api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id"), primary_key=True)
+    route: Mapped[str] = mapped_column(primary_key=True)  # method and path
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]  # sha256 of what the request asked for
+    status: Mapped[int] = mapped_column(SmallInteger)
+    headers: Mapped[dict[str, Any]]
+    body: Mapped[str]
+    subject_id: Mapped[UUID | None]  # the job or batch that was made: its deletion scrubs the reply
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Secret(Base):
+    """A random secret that all processes share, made by the first one that needs it."""
+
+    __tablename__ = "secrets"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

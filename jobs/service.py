@@ -27,6 +27,7 @@ def submit(session: Session, new: NewJob) -> Job:
         webhook_url=new.webhook_url,
         base_url=new.base_url,
         labels=dict(new.labels),
+        retention=new.retention,
     )
     session.add(job)
     if isinstance(new.source, str):

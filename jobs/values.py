@@ -1,6 +1,7 @@
 """Values that cross between the rules and the entry points; no open session hangs on them."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +23,10 @@ class StoredInput:
 
 @dataclass(frozen=True)
 class NewJob:
-    """What a caller asks for; `source` is a stored photo or a URL; `base_url` the API's, without a slash at its end."""
+    """What a caller asks for; `source` is a stored photo or a URL; `base_url` the API's, without a slash at its end.
+
+    `retention`: how long its files stay after its end.
+    """
 
     id: UUID
     api_key_id: UUID
@@ -32,6 +36,7 @@ class NewJob:
     webhook_url: str | None = None
     base_url: str = ""
     labels: dict[str, str] = field(default_factory=dict)
+    retention: timedelta = timedelta(days=7)
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,13 @@ def complete(session: Session, job: ClaimedJob, outcome: Outcome) -> bool:
         return False
     if outcome.matte is not None:
         moved.matte_id = _keep_matte(session, job, outcome)
-    rows.add_outputs(session, [Output(id=new_id(), job_id=job.id, **vars(output)) for output in outcome.outputs])
+    shared = {
+        "job_id": job.id,
+        "api_key_id": job.api_key_id,
+        "status": JobStatus.SUCCEEDED,
+        "completed_at": moved.completed_at,
+    }
+    rows.add_outputs(session, [Output(id=new_id(), **shared, **vars(output)) for output in outcome.outputs])
     events.record(session, moved)
     return True
 

@@ -131,15 +131,11 @@ def _ring(res: SweepResources) -> int:
 
 
 def _purge(res: SweepResources) -> int:
-    """Files of jobs that ended longer ago than `files_retention`."""
+    """Files of jobs that ended longer ago than their retention."""
 
     def some() -> int:
         with res.sessions.begin() as session:
-            due = rows.due_for_purge(
-                session,
-                older_than=session.scalars(func.now()).one() - res.settings.files_retention,
-                limit=_LIMIT,
-            )
+            due = rows.due_for_purge(session, limit=_LIMIT)
             keys = [key for job in due for key in rows.purge_files(session, job).keys]
         _remove(res.storage, keys)
         return len(due)

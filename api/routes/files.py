@@ -43,10 +43,10 @@ def download_output(
         job = service.find(session, job_id, api_key_id=caller)
     _require_files(job)
     output = next((output for output in job.outputs if output.name == name), None)
-    if output is None:
+    if output is None or output.key is None:
         raise ProblemError("not_found", "The job has no such output.")
     filename = f"{stem_of(job.filename, otherwise=job_id)}.{output.format}"
-    return _send(context, output, filename, MEDIA_TYPES[output.format], if_none_match)
+    return _send(context, output.key, output, filename, if_none_match)
 
 
 @router.get("/{job_id}/matte", response_class=StreamingResponse, responses=_RESPONSES, summary="Download the matte")
@@ -58,7 +58,7 @@ def download_matte(context: InContext, caller: Reader, job_id: JobId, if_none_ma
     if job.matte is None:
         raise ProblemError("not_found", "The job has no matte.")
     filename = f"{stem_of(job.filename, otherwise=job_id)}-matte.png"
-    return _send(context, job.matte, filename, MEDIA_TYPES["png"], if_none_match)
+    return _send(context, job.matte.key, job.matte, filename, if_none_match)
 
 
 def _require_files(job: Job) -> None:
@@ -73,20 +73,20 @@ def _purged() -> ProblemError:
     return ProblemError("files_purged", "The job's files were removed at the end of their retention.")
 
 
-def _send(context: Context, row: Output | Matte, filename: str, media_type: str, if_none_match: str | None) -> Response:
+def _send(context: Context, key: str, row: Output | Matte, filename: str, if_none_match: str | None) -> Response:
     etag = f'"{row.sha256}"'
     # A private copy may be kept, but is asked about each time: a deleted job's files are gone at once.
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if if_none_match and etag in (tag.strip().removeprefix("W/") for tag in if_none_match.split(",")):
         return Response(status_code=304, headers=headers)
     try:
-        file = context.storage.open(row.key)
+        file = context.storage.open(key)
     except ObjectNotFoundError as error:
         # Mostly a purge between our look at the row and this one; a file that vanished shows in the log.
-        log.warning("file_missing", key=row.key)
+        log.warning("file_missing", key=key)
         raise _purged() from error
     headers |= {"Content-Length": str(row.bytes), "Content-Disposition": content_disposition(filename)}
-    return StreamingResponse(_chunks(file), headers=headers, media_type=media_type)
+    return StreamingResponse(_chunks(file), headers=headers, media_type=MEDIA_TYPES[filename.rsplit(".", 1)[1]])
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:

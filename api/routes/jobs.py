@@ -130,4 +130,4 @@ def delete_job(context: InContext, caller: Writer, job_id: JobId, background: Ba
 
 
 def _show(job: Job, context: Context, request: Request) -> JobObject:
-    return job_object(job, base_url=context.base_url(request), files_retention=context.settings.files_retention)
+    return job_object(job, base_url=context.base_url(request))

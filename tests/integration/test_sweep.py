@@ -87,7 +87,7 @@ def finish(sessions: Sessions, storage: LocalStorage, *, ago: timedelta, matte: 
     outcome = Outcome([cutout], Verdict.PASS, [], {}, "unet-fast@1", "torch", {}, kept)
     with sessions.begin() as session:
         work.complete(session, job, outcome)
-        age(session, job_id, completed_at=ago)
+        age(session, job_id, completed_at=ago, expires_at=ago - timedelta(days=7))
     return job
 
 
@@ -162,7 +162,7 @@ def test_more_than_one_transactions_worth_is_purged(build: Build, sessions: Sess
         for _ in range(250):
             job = make_job(session, key)
             service.cancel(session, job_public_id(job.id), api_key_id=key)
-        session.execute(update(Job).values(completed_at=func.now() - timedelta(days=8)))
+        session.execute(update(Job).values(expires_at=func.now() - timedelta(days=1)))
     assert sweep.sweep(build())["purged"] == 250
 
 
