@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session, selectinload
 
 from db import paging
 from db.batch_models import Batch, Upload
-from db.models import Fetch, Job, JobStatus, Matte, Output, WebhookEvent
+from db.models import Fetch, Job, JobStatus, Matte, Output
+from db.webhook_models import WebhookEvent
 
 _OF_THE_FILE = ("key", "sha256", "width", "height", "bytes", "verdict", "reasons", "facts")
 _ROW_ID = re.compile(r"(?<=/)[0-9a-f]{32}(?=[/.])")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, case, func, or_, select, update
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from db import paging
@@ -123,6 +123,8 @@ def revoke(session: Session, key_id: UUID) -> bool:
     return ended is not None
 
 
-def webhook_secret(session: Session, key_id: UUID) -> str:
-    """The secret that signs this key's webhooks."""
-    return session.scalars(select(ApiKey.webhook_secret).where(ApiKey.id == key_id)).one()
+def webhook_secrets(session: Session, key_id: UUID) -> list[str]:
+    """The secrets that sign what goes to the URLs of this key's jobs: the newest, and for a while the one before."""
+    previous = case((ApiKey.previous_webhook_secret_until > func.now(), ApiKey.previous_webhook_secret))
+    newest, before = session.execute(select(ApiKey.webhook_secret, previous).where(ApiKey.id == key_id)).one()
+    return [newest] if before is None else [newest, before]

@@ -1,6 +1,6 @@
 """The tables. A job exists when its row is committed; everything else follows from rows.
 
-Those of batches are in `db.batch_models`.
+Those of batches are in `db.batch_models`, those of webhooks in `db.webhook_models`.
 """
 
 from datetime import datetime, timedelta
@@ -54,15 +54,6 @@ class Verdict(StrEnum):
     FAIL = "fail"
 
 
-class DeliveryStatus(StrEnum):
-    """Where a delivery of one event to one URL stands."""
-
-    PENDING = "pending"
-    DELIVERED = "delivered"
-    EXHAUSTED = "exhausted"  # the last retry failed
-    GONE = "gone"  # the receiver answered 410
-
-
 def text_enum(kind: type[StrEnum], name: str) -> Enum:
     """Text with a CHECK: a new value is one small migration, where a native enum needs more."""
     return Enum(
@@ -95,6 +86,8 @@ class ApiKey(Base):
     name: Mapped[str]
     scopes: Mapped[list[str]]
     webhook_secret: Mapped[str]
+    previous_webhook_secret: Mapped[str | None]  # signs too, until the time below: what a rotation replaced
+    previous_webhook_secret_until: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
@@ -362,59 +355,6 @@ class Fetch(Base):
     attempt: Mapped[int] = mapped_column(Integer, server_default="0")
     due_at: Mapped[datetime | None] = mapped_column(server_default=func.now())  # a lease is a due time in the future
     last_error: Mapped[str | None]
-
-
-class WebhookEvent(Base):
-    """What happened, with the body frozen when it happened. One of a type per job."""
-
-    __tablename__ = "webhook_events"
-    __table_args__ = (UniqueConstraint("job_id", "type"),)
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    type: Mapped[str]
-    body: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class WebhookDelivery(Base):
-    """One event on its way to one URL; the retry schedule stands here."""
-
-    __tablename__ = "webhook_deliveries"
-    __table_args__ = (
-        Index("ix_webhook_deliveries_due", "due_at", postgresql_where=text("status = 'pending'")),
-        Index("ix_webhook_deliveries_event", "event_id"),
-    )
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    event_id: Mapped[UUID] = mapped_column(ForeignKey("webhook_events.id", ondelete="CASCADE"))
-    api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id"))
-    url: Mapped[str]
-    status: Mapped[DeliveryStatus] = mapped_column(
-        text_enum(DeliveryStatus, "status"), server_default=DeliveryStatus.PENDING.value
-    )
-    attempt: Mapped[int] = mapped_column(Integer, server_default="0")
-    due_at: Mapped[datetime] = mapped_column(server_default=func.now())  # a lease is a due time in the future
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    completed_at: Mapped[datetime | None]
-
-    event: Mapped[WebhookEvent] = relationship(lazy="raise")
-
-
-class WebhookAttempt(Base):
-    """One POST and what came back."""
-
-    __tablename__ = "webhook_attempts"
-    __table_args__ = (UniqueConstraint("delivery_id", "number"),)
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    delivery_id: Mapped[UUID] = mapped_column(ForeignKey("webhook_deliveries.id", ondelete="CASCADE"))
-    number: Mapped[int]
-    at: Mapped[datetime] = mapped_column(server_default=func.now())
-    http_status: Mapped[int | None]
-    error: Mapped[str | None]
-    response_excerpt: Mapped[str | None]
-    took_ms: Mapped[int]
 
 
 class WorkerHeartbeat(Base):

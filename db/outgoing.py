@@ -12,7 +12,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
-from db.models import DeliveryStatus, Fetch, Job, JobStatus, WebhookDelivery
+from db.models import Fetch, Job, JobStatus
+from db.webhook_models import DeliveryStatus, WebhookDelivery, WebhookEndpoint
 
 
 def claim_fetches(
@@ -78,14 +79,15 @@ def claim_deliveries(
     """
     due = (
         select(WebhookDelivery.id)
+        .outerjoin(WebhookEndpoint, WebhookEndpoint.id == WebhookDelivery.endpoint_id)
         .where(
             WebhookDelivery.status == DeliveryStatus.PENDING,
             WebhookDelivery.due_at <= func.now(),
-            host_of(WebhookDelivery.url).not_in(busy_hosts),
+            host_of(func.coalesce(WebhookDelivery.url, WebhookEndpoint.url)).not_in(busy_hosts),
         )
         .order_by(WebhookDelivery.due_at)
         .limit(limit)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, of=WebhookDelivery)
     )
     ids = session.scalars(
         update(WebhookDelivery)
@@ -95,7 +97,9 @@ def claim_deliveries(
         .execution_options(synchronize_session=False)
     ).all()
     return session.scalars(
-        select(WebhookDelivery).where(WebhookDelivery.id.in_(ids)).options(joinedload(WebhookDelivery.event))
+        select(WebhookDelivery)
+        .where(WebhookDelivery.id.in_(ids))
+        .options(joinedload(WebhookDelivery.event), joinedload(WebhookDelivery.endpoint))
     ).all()
 
 

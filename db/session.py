@@ -5,7 +5,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import batch_models  # noqa: F401 - a flush must know every table that a foreign key names
+from db import batch_models, webhook_models  # noqa: F401 - a flush must know every table that a foreign key names
 
 Sessions = sessionmaker[Session]
 

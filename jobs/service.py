@@ -40,7 +40,9 @@ def submit(session: Session, new: NewJob) -> Job:
         job.due_at = func.now()
     session.flush()
     # The database filled in times and defaults; the reply shows them.
-    return find(session, job_public_id(new.id), api_key_id=new.api_key_id)
+    submitted = find(session, job_public_id(new.id), api_key_id=new.api_key_id)
+    events.record_queued(session, [submitted])
+    return submitted
 
 
 def input_columns(stored: StoredInput) -> dict[str, object]:

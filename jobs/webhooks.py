@@ -7,7 +7,7 @@ import base64
 import hashlib
 import hmac
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -17,7 +17,7 @@ from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from db import keys, outgoing
-from db.models import DeliveryStatus, WebhookAttempt
+from db.webhook_models import DeliveryStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from jobs.fetching import host_of
 from jobs.ids import EVENT_PREFIX, new_id
 
@@ -58,7 +58,7 @@ class ClaimedDelivery:
     url: str
     event_id: str
     body: bytes
-    secret: str
+    secrets: tuple[str, ...]  # the newest first; more than one after a rotation
 
     @property
     def host(self) -> str:
@@ -77,16 +77,20 @@ class Attempt:
     retry_after_s: float = 0.0
 
 
-def signed_headers(secret: str, *, event_id: str, now: datetime, body: bytes) -> dict[str, str]:
-    """The three headers of Standard Webhooks; `secret` is `whsec_` and base64, `now` has a zone."""
+def signed_headers(secrets: Sequence[str], *, event_id: str, now: datetime, body: bytes) -> dict[str, str]:
+    """The three headers of Standard Webhooks, signed by each secret (`whsec_` and base64); `now` has a zone."""
     timestamp = str(int(now.timestamp()))
-    key = base64.b64decode(secret.removeprefix("whsec_"))
-    digest = hmac.new(key, f"{event_id}.{timestamp}.".encode() + body, hashlib.sha256).digest()
+    message = f"{event_id}.{timestamp}.".encode() + body
     return {
         "webhook-id": event_id,
         "webhook-timestamp": timestamp,
-        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+        "webhook-signature": " ".join(_signature(secret, message) for secret in secrets),
     }
+
+
+def _signature(secret: str, message: bytes) -> str:
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    return f"v1,{base64.b64encode(hmac.new(key, message, hashlib.sha256).digest()).decode()}"
 
 
 def classify(http_status: int | None) -> Judgement:
@@ -118,17 +122,36 @@ def next_attempt_at(
 
 def claim(session: Session, *, limit: int, lease_s: float, busy_hosts: Collection[str] = ()) -> list[ClaimedDelivery]:
     """Take due deliveries with all that a worker needs to send them."""
+    now = session.scalars(func.now()).one()
     return [
-        ClaimedDelivery(
-            id=delivery.id,
-            attempt=delivery.attempt,
-            url=delivery.url,
-            event_id=EVENT_PREFIX + delivery.event_id.hex,
-            body=delivery.event.body.encode(),
-            secret=keys.webhook_secret(session, delivery.api_key_id),
-        )
+        _claimed(session, delivery, now)
         for delivery in outgoing.claim_deliveries(session, limit=limit, lease_s=lease_s, busy_hosts=busy_hosts)
     ]
+
+
+def _claimed(session: Session, delivery: WebhookDelivery, now: datetime) -> ClaimedDelivery:
+    endpoint = delivery.endpoint
+    url = delivery.url or (endpoint.url if endpoint else None)
+    if url is None:
+        message = f"a delivery to nowhere is due: {delivery.id}"
+        raise AssertionError(message)
+    secrets = secrets_of(endpoint, now) if endpoint else keys.webhook_secrets(session, delivery.api_key_id)
+    return ClaimedDelivery(
+        id=delivery.id,
+        attempt=delivery.attempt,
+        url=url,
+        event_id=EVENT_PREFIX + delivery.event_id.hex,
+        body=delivery.event.body.encode(),
+        secrets=tuple(secrets),
+    )
+
+
+def secrets_of(endpoint: WebhookEndpoint, now: datetime) -> list[str]:
+    """The secrets that sign what an endpoint gets: the newest, and for a while the one before."""
+    until = endpoint.previous_secret_until
+    if endpoint.previous_secret is None or until is None or until <= now:
+        return [endpoint.secret]
+    return [endpoint.secret, endpoint.previous_secret]
 
 
 def settle(session: Session, delivery: ClaimedDelivery, attempt: Attempt, *, rng: random.Random) -> bool:

@@ -57,6 +57,7 @@ def _lease(session: Session, terms: Terms, chosen: Sequence[claims.Candidate]) -
         return []
     jobs = claims.lease(session, [c.id for c in chosen], worker=terms.worker, lease_s=terms.lease_s)
     claims.take_turn(session, sorted({job.api_key_id for job in jobs}))
+    events.record_processing(session, jobs)
     return [_claimed(session, terms, job) for job in jobs]
 
 

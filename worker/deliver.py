@@ -49,7 +49,7 @@ def post(client: HttpClient, delivery: ClaimedDelivery, *, timeout_s: float) -> 
     headers = {
         "Content-Type": "application/json",
         "User-Agent": "Packshot",
-        **signed_headers(delivery.secret, event_id=delivery.event_id, now=now, body=delivery.body),
+        **signed_headers(delivery.secrets, event_id=delivery.event_id, now=now, body=delivery.body),
     }
     started = time.monotonic()
     status: int | None = None

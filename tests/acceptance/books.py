@@ -9,8 +9,9 @@ from pathlib import Path
 from PIL import Image
 from sqlalchemy import func, select
 
-from db.models import Job, Output, WebhookEvent
+from db.models import Job, Output
 from db.session import Sessions
+from db.webhook_models import WebhookEvent
 from jobs.ids import parse_job_id
 from tests.images import draw
 

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from db.claims import _CLAIM
-from db.models import Job, JobStatus, Output, Verdict, WebhookDelivery, WebhookEvent
+from db.models import Job, JobStatus, Output, Verdict
 from db.session import Sessions
+from db.webhook_models import WebhookDelivery, WebhookEvent
 from jobs import work
 from jobs.errors import JobError
 from jobs.ids import new_id

@@ -12,8 +12,8 @@ from sqlalchemy import func, select, update
 from standardwebhooks.webhooks import Webhook
 
 from config.settings import Settings
-from db.models import DeliveryStatus, WebhookAttempt, WebhookDelivery
 from db.session import Sessions
+from db.webhook_models import DeliveryStatus, WebhookAttempt, WebhookDelivery
 from jobs import service, webhooks
 from jobs.ids import job_public_id
 from jobs.webhooks import SCHEDULE

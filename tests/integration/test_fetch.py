@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import func, select, update
 
 from config.settings import Settings
-from db.models import Fetch, Job, JobStatus, WebhookDelivery, WebhookEvent
+from db.models import Fetch, Job, JobStatus
 from db.session import Sessions
+from db.webhook_models import WebhookDelivery, WebhookEvent
 from jobs import fetching, service, work
 from jobs.egress import Policy
 from jobs.ids import job_public_id

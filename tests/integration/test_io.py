@@ -12,8 +12,9 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import ProgrammingError
 
 from config.settings import Settings
-from db.models import DeliveryStatus, Fetch, Job, WebhookDelivery
+from db.models import Fetch, Job
 from db.session import Sessions
+from db.webhook_models import DeliveryStatus, WebhookDelivery
 from dispatch.names import Bell
 from jobs import service
 from jobs.egress import Policy

@@ -8,8 +8,9 @@ from sqlalchemy import func, select, update
 from db import jobs as rows
 from db import keys as key_rows
 from db import outgoing
-from db.models import Fetch, Job, JobStatus, Matte, WebhookEvent
+from db.models import Fetch, Job, JobStatus, Matte
 from db.session import Sessions
+from db.webhook_models import WebhookEvent
 from jobs import keys, service, work
 from jobs.errors import JobNotCancelableError, JobNotFoundError
 from jobs.ids import job_public_id, new_id

@@ -15,18 +15,9 @@ from sqlalchemy.orm import Session
 
 from config.settings import Settings
 from db import workers
-from db.models import (
-    Fetch,
-    Job,
-    JobStatus,
-    Matte,
-    Output,
-    Verdict,
-    WebhookDelivery,
-    WebhookEvent,
-    WorkerHeartbeat,
-)
+from db.models import Fetch, Job, JobStatus, Matte, Output, Verdict, WorkerHeartbeat
 from db.session import Sessions
+from db.webhook_models import WebhookDelivery, WebhookEvent
 from jobs import service, work
 from jobs.ids import job_public_id, new_id
 from jobs.values import ClaimedJob, NewMatte, Outcome, StoredOutput

@@ -10,8 +10,9 @@ from sqlalchemy import func, select, update
 
 from config.settings import Settings
 from db import jobs as rows
-from db.models import Job, JobStatus, WebhookEvent
+from db.models import Job, JobStatus
 from db.session import Sessions
+from db.webhook_models import WebhookEvent
 from jobs.ids import parse_job_id
 from tests.integration.api.support import CUTOUT, MATTE, finish, stored, submit
 

@@ -17,7 +17,7 @@ NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 def signed(now: datetime | None = None, body: bytes = BODY) -> dict[str, str]:
-    return signed_headers(SECRET, event_id="evt_1", now=now or datetime.now(UTC), body=body)
+    return signed_headers([SECRET], event_id="evt_1", now=now or datetime.now(UTC), body=body)
 
 
 def test_the_reference_library_verifies_our_signature() -> None:
@@ -27,7 +27,7 @@ def test_the_reference_library_verifies_our_signature() -> None:
 def test_the_known_answer_of_the_specification() -> None:
     """The example of Standard Webhooks' own test suites."""
     headers = signed_headers(
-        SECRET,
+        [SECRET],
         event_id="msg_p5jXN8AQM9LWM0D4loKWxJek",
         now=datetime.fromtimestamp(1614265330, UTC),
         body=b'{"test": 2432232314}',
@@ -72,7 +72,7 @@ def test_an_old_message_is_refused_by_its_receiver() -> None:
 def test_every_secret_and_body_verifies(key: bytes, text: str) -> None:
     secret = "whsec_" + base64.b64encode(key).decode()
     body = json.dumps({"text": text}, ensure_ascii=False).encode()
-    headers = signed_headers(secret, event_id="evt_1", now=datetime.now(UTC), body=body)
+    headers = signed_headers([secret], event_id="evt_1", now=datetime.now(UTC), body=body)
     assert Webhook(secret).verify(body, headers) == {"text": text}
 
 

@@ -1,0 +1,35 @@
+"""The names of events, and which of them a filter lets through. Pure."""
+
+from collections.abc import Iterable
+
+QUEUED = "job.queued"
+PROCESSING = "job.processing"
+PING = "endpoint.ping"
+"""A test of an endpoint; no filter asks for it, and none keeps it away."""
+
+# On the way, not the end: made only where an endpoint asks for them.
+PROGRESS = (QUEUED, PROCESSING)
+ENDS = (
+    "job.succeeded",
+    "job.failed",
+    "job.canceled",
+    "job.expired",
+    "job.reviewed",
+    "batch.completed",
+    "batch.failed",
+    "batch.canceled",
+    "batch.expired",
+)
+EVENT_TYPES = (*PROGRESS, *ENDS)
+PATTERNS = ("*", "job.*", "batch.*")
+
+
+def is_filter(entry: str) -> bool:
+    """Whether an endpoint can ask for this: an event's name or a pattern."""
+    return entry in EVENT_TYPES or entry in PATTERNS
+
+
+def lets_through(filters: Iterable[str], event_type: str) -> bool:
+    """Whether an endpoint with these filters is told of an event of this type."""
+    kind = event_type.partition(".")[0]
+    return any(entry in {event_type, f"{kind}.*", "*"} for entry in filters)
