@@ -21,9 +21,13 @@ class Rules:
     egress: Policy
 
 
-def _storable(text: str) -> str:
+def is_storable(text: str) -> bool:
     """PostgreSQL stores every text but U+0000 and halves of surrogate pairs, which JSON can spell."""
-    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _storable(text: str) -> str:
+    if not is_storable(text):
         message = "holds U+0000 or half a surrogate pair"
         raise ValueError(message)
     return text

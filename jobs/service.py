@@ -1,6 +1,8 @@
 """What may happen to a job: submit, cancel, delete, and the reads. Rules take a session; entry points commit."""
 
 from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func
@@ -18,25 +20,12 @@ from jobs.values import NewJob, StoredInput
 
 def submit(session: Session, new: NewJob) -> Job:
     """Insert a job: due at once when its photo is stored, else after its fetch."""
-    job = Job(
-        id=new.id,
-        api_key_id=new.api_key_id,
-        status=JobStatus.QUEUED,
-        params=new.params.to_json(),
-        filename=new.filename,
-        webhook_url=new.webhook_url,
-        base_url=new.base_url,
-        labels=dict(new.labels),
-        retention=new.retention,
-    )
+    job = Job(**columns_of(new))
     session.add(job)
     if isinstance(new.source, str):
-        job.source_url = new.source
         session.flush()
         session.add(Fetch(job_id=job.id))
     else:
-        for column, value in input_columns(new.source).items():
-            setattr(job, column, value)
         job.due_at = func.now()
     session.flush()
     # The database filled in times and defaults; the reply shows them.
@@ -45,16 +34,32 @@ def submit(session: Session, new: NewJob) -> Job:
     return submitted
 
 
-def input_columns(stored: StoredInput) -> dict[str, object]:
-    """The columns that tell of a stored photo."""
+def columns_of(new: NewJob) -> dict[str, Any]:
+    """The columns of a new job's row, the same ones for every job; all but its due time, which the clock gives."""
+    unknown = {f"input_{field.name}": None for field in fields(StoredInput)}
+    photo = unknown if isinstance(new.source, str) else input_columns(new.source)
+    item = dict.fromkeys(("batch_id", "line", "custom_id")) if new.item is None else vars(new.item)
     return {
-        "input_key": stored.key,
-        "input_sha256": stored.sha256,
-        "input_bytes": stored.bytes,
-        "input_format": stored.format,
-        "input_width": stored.width,
-        "input_height": stored.height,
+        "id": new.id,
+        "api_key_id": new.api_key_id,
+        "status": JobStatus.QUEUED,
+        "params": new.params.to_json(),
+        "filename": new.filename,
+        "webhook_url": new.webhook_url,
+        "base_url": new.base_url,
+        "labels": dict(new.labels),
+        "retention": new.retention,
+        "source_url": new.source if isinstance(new.source, str) else None,
+        "upload_id": new.upload_id,
+        "is_quiet": new.is_quiet,
+        **photo,
+        **item,
     }
+
+
+def input_columns(stored: StoredInput) -> dict[str, Any]:
+    """The columns that tell of a stored photo."""
+    return {f"input_{name}": value for name, value in vars(stored).items()}
 
 
 def find(session: Session, public_id: str, *, api_key_id: UUID) -> Job:

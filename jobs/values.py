@@ -22,10 +22,20 @@ class StoredInput:
 
 
 @dataclass(frozen=True)
+class Item:
+    """A job's place in a batch."""
+
+    batch_id: UUID
+    line: int
+    custom_id: str
+
+
+@dataclass(frozen=True)
 class NewJob:
     """What a caller asks for; `source` is a stored photo or a URL; `base_url` the API's, without a slash at its end.
 
     `retention`: how long its files stay after its end.
+    `upload_id` names the upload whose photo it is; of a quiet job nobody is told when it ends.
     """
 
     id: UUID
@@ -37,6 +47,9 @@ class NewJob:
     base_url: str = ""
     labels: dict[str, str] = field(default_factory=dict)
     retention: timedelta = timedelta(days=7)
+    upload_id: UUID | None = None
+    is_quiet: bool = False
+    item: Item | None = None
 
 
 @dataclass(frozen=True)

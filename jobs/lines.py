@@ -1,0 +1,115 @@
+"""The lines of a batch, judged one by one: good ones with all that makes a job, bad ones with all that is wrong."""
+
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, TypeVar
+from uuid import UUID
+
+from jobs.errors import FieldError
+from jobs.fields import JobCreate, Judged, Rules, is_storable, judge
+from jobs.ids import UPLOAD_PREFIX, parse_id
+from jobs.manifest import RawLine
+
+MAX_CUSTOM_ID = 256
+KNOWN_FIELDS = ("custom_id", "upload_id", *JobCreate.model_fields)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line that was judged: it becomes a job unless it has errors. Its source is a URL or an upload."""
+
+    number: int
+    custom_id: str
+    judged: Judged
+    upload_id: UUID | None
+    errors: tuple[FieldError, ...]
+    is_last: bool = False
+
+    def with_error(self, error: FieldError) -> "Line":
+        """The same line, bad."""
+        return replace(self, errors=(*self.errors, error))
+
+
+class Judge:
+    """Judges lines in their order; remembers their custom ids, since each may be there once."""
+
+    def __init__(self, rules: Rules, defaults: Mapping[str, Any], *, max_items: int) -> None:
+        self._rules = rules
+        self._defaults = dict(defaults)
+        self._max_items = max_items
+        self._seen: dict[str, int] = {}  # custom id -> line
+        self._count = 0
+
+    def judge(self, raw: RawLine) -> Line:
+        """Judge one line. A line without a custom id is known by its number."""
+        self._count += 1
+        errors = list(raw.errors)
+        fields = dict(raw.fields)
+        custom_id = self._custom_id(fields.pop("custom_id", None), raw.number, errors)
+        upload_id = _upload_id(fields.pop("upload_id", None), errors)
+        judged = judge({**self._defaults, **fields}, self._rules)
+        if not raw.errors:
+            errors += judged.errors
+            errors += _source_errors(judged, has_upload="upload_id" in raw.fields)
+        is_last = raw.is_last
+        if self._count > self._max_items:
+            errors = [FieldError("", "too_many_items", f"A batch has at most {self._max_items} lines.")]
+            is_last = True
+        return Line(raw.number, custom_id, judged, upload_id, tuple(errors), is_last)
+
+    def _custom_id(self, given: object, number: int, errors: list[FieldError]) -> str:
+        if given is None:
+            given = str(number)
+        elif problem := _custom_id_problem(given):
+            errors.append(FieldError("/custom_id", "invalid_custom_id", problem))
+            return str(number)
+        custom_id = str(given)
+        earlier = self._seen.setdefault(custom_id, number)
+        if earlier != number:
+            errors.append(FieldError("/custom_id", "duplicate_custom_id", f"Line {earlier} has the same custom_id."))
+        return custom_id
+
+
+def in_chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of at most `size`."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def check_uploads(lines: Sequence[Line], usable: Collection[UUID]) -> list[Line]:
+    """The lines, those bad whose upload is not there."""
+    error = FieldError("/upload_id", "upload_not_found", "There is no such upload, or it has expired.")
+    return [
+        line.with_error(error) if line.upload_id is not None and line.upload_id not in usable else line
+        for line in lines
+    ]
+
+
+def _custom_id_problem(given: object) -> str | None:
+    if not isinstance(given, str) or not 0 < len(given) <= MAX_CUSTOM_ID:
+        return f"custom_id: text of 1 to {MAX_CUSTOM_ID} characters."
+    if not is_storable(given) or any(unicodedata.category(character)[0] == "C" for character in given):
+        return "custom_id: holds a control character."
+    return None
+
+
+def _upload_id(given: object, errors: list[FieldError]) -> UUID | None:
+    if given is None:
+        return None
+    upload_id = parse_id(given, UPLOAD_PREFIX) if isinstance(given, str) else None
+    if upload_id is None:
+        errors.append(FieldError("/upload_id", "upload_not_found", "upload_id is the id of an upload."))
+    return upload_id
+
+
+def _source_errors(judged: Judged, *, has_upload: bool) -> tuple[FieldError, ...]:
+    if judged.names_url and has_upload:
+        return (FieldError("", "multiple_sources", "Give image_url or upload_id, not both."),)
+    if not judged.names_url and not has_upload:
+        return (FieldError("", "missing_source", "Give image_url or upload_id."),)
+    return ()
