@@ -7,11 +7,14 @@ import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from api.context import Context
+from api.idempotency import Answer, commit_once, look
 from api.problems import ProblemError
-from api.submission import Submission
+from api.submission import parse
 from api.uploads import Form, Upload
+from api.views import job_object, job_url
 from db.models import Job
 from jobs import service
+from jobs.idempotency import Reply, Ticket
 from jobs.ids import job_public_id, new_id
 from jobs.values import StoredInput
 from storage.keys import input_key
@@ -21,28 +24,44 @@ from vision.errors import ImageError
 
 log = structlog.get_logger(__name__)
 
+POLL_S = 1
+"""When it pays to look again at a job that has not ended."""
 
-def accept(context: Context, form: Form, submission: Submission, *, api_key_id: UUID, base_url: str) -> Job:
-    """Store and commit. `ProblemError` for a photo that is refused, `StorageUnavailableError`, database errors.
 
-    A photo without a row is removed again, except where the commit's outcome is unknown: then the row may exist,
-    and the sweep of orphans decides once it can be asked for.
+def accept(context: Context, form: Form, *, api_key_id: UUID, base_url: str, ticket: Ticket | None = None) -> Answer:
+    """Judge, store and commit, or answer as the same request was answered before.
+
+    `ProblemError` for what is refused, `JobError` for a ticket that is no good, `StorageUnavailableError`, database
+    errors. A photo without a row is removed again, except where the commit's outcome is unknown: then the row may
+    exist, and the sweep of orphans decides once it can be asked for.
     """
+    if (before := look(context.sessions, ticket)) is not None:
+        return before
+    submission = parse(form, context)
     job_id = new_id()
     stored = None
     if submission.source_url is None and form.upload is not None:
         stored = _store(context, form.upload, job_id)
+    new = submission.to_new_job(job_id, api_key_id, stored, base_url, context.settings.files_retention)
+    named = False
     try:
-        with context.sessions.begin() as session:
-            retention = context.settings.files_retention
-            job = service.submit(session, submission.to_new_job(job_id, api_key_id, stored, base_url, retention))
+        answer = commit_once(context.sessions, ticket, lambda session: _reply(service.submit(session, new)))
+        named = not answer.is_replay
     except SQLAlchemyError as error:
-        outcome_unknown = isinstance(error, DBAPIError) and error.connection_invalidated
-        if stored is not None and not outcome_unknown:
-            remove_files(context.storage, (stored.key,))
+        named = isinstance(error, DBAPIError) and error.connection_invalidated
         raise
-    log.info("job_submitted", job_id=job_public_id(job_id), source="url" if stored is None else "upload")
-    return job
+    finally:
+        if stored is not None and not named:
+            remove_files(context.storage, (stored.key,))
+    if named:
+        log.info("job_submitted", job_id=job_public_id(job_id), source="url" if stored is None else "upload")
+    return answer
+
+
+def _reply(job: Job) -> Reply:
+    """202, and the job as it was when it was committed."""
+    headers = {"Location": job_url(job, job.base_url), "Retry-After": str(POLL_S)}
+    return Reply(202, headers, job_object(job, base_url=job.base_url).model_dump_json(), job.id)
 
 
 def _store(context: Context, upload: Upload, job_id: UUID) -> StoredInput:

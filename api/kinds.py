@@ -76,6 +76,25 @@ _REQUEST: dict[str, Kind] = {
     "method_not_allowed": Kind(
         405, "The method is not allowed here.", "The page does not answer to this method.", "See the `Allow` header."
     ),
+    "invalid_idempotency_key": Kind(
+        400,
+        "The Idempotency-Key is not valid.",
+        "It is empty, longer than 255 characters, or not ASCII.",
+        "Send a random one for each request, such as a UUID.",
+    ),
+    "idempotency_key_reused": Kind(
+        422,
+        "The Idempotency-Key belongs to another request.",
+        "The same key came before with other fields, another photo or another file name.",
+        "Send a new key with a new request; the same key only to send the same request again.",
+    ),
+    "idempotency_in_flight": Kind(
+        409,
+        "A request with this Idempotency-Key is being worked on.",
+        "The same request was sent twice at the same time.",
+        "Send it again after `Retry-After`: it gets the reply of the first.",
+        retryable=True,
+    ),
     "invalid_cursor": Kind(
         422,
         "The cursor is not valid.",

@@ -50,6 +50,11 @@ class Form:
     fields: dict[str, Any] = field(default_factory=dict)
     upload: Upload | None = None
 
+    def fingerprint(self) -> str:
+        """sha256 of what the form says: its fields in any order, and the photo by its own sha256."""
+        photo = None if self.upload is None else [self.upload.filename, self.upload.digest.hexdigest()]
+        return hashlib.sha256(json.dumps([self.fields, photo], sort_keys=True).encode()).hexdigest()
+
     def close(self) -> None:
         """Remove the spooled file."""
         if self.upload is not None:

@@ -103,6 +103,11 @@ class Settings(BaseSettings):
         default=timedelta(days=7), description="How long files of a finished job stay (ISO 8601, such as P7D)."
     )
     rows_retention: timedelta = Field(default=timedelta(days=30), description="How long rows of a finished job stay.")
+    idempotency_retention: timedelta = Field(
+        default=timedelta(days=2),
+        ge=timedelta(days=1),
+        description="How long the reply to an `Idempotency-Key` is kept.",
+    )
     orphan_age: timedelta = Field(
         default=timedelta(hours=1), description="A file that no row names is removed when it is older."
     )

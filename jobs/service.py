@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from db import jobs as rows
 from db.models import Fetch, Job, JobStatus
-from jobs import events
+from jobs import events, idempotency
 from jobs.cursors import cursors
 from jobs.errors import JobNotCancelableError, JobNotFoundError
 from jobs.ids import JOB_PREFIX, job_public_id, parse_job_id
@@ -106,6 +106,7 @@ def delete(session: Session, public_id: str, *, api_key_id: UUID) -> rows.Purge:
         session.refresh(job)
     purge = rows.purge_files(session, job)
     rows.mark_deleted(session, job.id)
+    idempotency.scrub(session, job.id, public_id=job_public_id(job.id), kind="job")
     return purge
 
 

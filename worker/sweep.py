@@ -16,8 +16,8 @@ from sqlalchemy import Engine, func
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import Settings
+from db import idempotency, outgoing, workers
 from db import jobs as rows
-from db import outgoing, workers
 from db.session import Sessions, build_engine, build_sessions
 from dispatch.celery_app import build_celery
 from dispatch.doorbell import Doorbell
@@ -154,6 +154,16 @@ def _forget(res: SweepResources) -> int:
     return _in_rounds(some)
 
 
+def _forget_replies(res: SweepResources) -> int:
+    """Replies to an `Idempotency-Key` that are older than `idempotency_retention`."""
+
+    def some() -> int:
+        with res.sessions.begin() as session:
+            return idempotency.forget(session, older_than=res.settings.idempotency_retention, limit=_LIMIT)
+
+    return _in_rounds(some)
+
+
 def _forget_workers(res: SweepResources) -> int:
     """Heartbeats of workers that died long ago."""
     with res.sessions.begin() as session:
@@ -194,6 +204,7 @@ _STEPS: dict[str, Callable[[SweepResources], int]] = {
     "rung": _ring,
     "purged": _purge,
     "forgotten": _forget,
+    "forgotten_replies": _forget_replies,
     "silent_workers": _forget_workers,
     "orphans": _remove_orphans,
 }

@@ -9,9 +9,10 @@ from fastapi.responses import StreamingResponse
 
 from api.auth import Reader
 from api.context import Context, InContext
+from api.intake import POLL_S
 from api.openapi import FILE_RESPONSE, problems
 from api.problems import ProblemError
-from api.routes.jobs import POLL_S, JobId
+from api.routes.jobs import JobId
 from db.models import Job, Matte, Output
 from jobs import service
 from jobs.filenames import content_disposition, stem_of

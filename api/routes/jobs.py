@@ -3,18 +3,17 @@
 from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Path, Query, Request, Response
-from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.auth import Reader, Writer
 from api.context import Context, InContext
-from api.intake import accept, remove_files
+from api.idempotency import IdempotencyKey, make_ticket
+from api.intake import POLL_S, accept, remove_files
 from api.openapi import SUBMIT_BODY, problems
 from api.paging import EndingBefore, Limit, StartingAfter, set_links
 from api.schemas import JobList, JobObject
-from api.submission import parse
 from api.uploads import read_form
-from api.views import job_object, job_url
+from api.views import job_object
 from db.models import Job, JobStatus
 from dispatch.names import Bell
 from jobs import service
@@ -24,36 +23,42 @@ from jobs.lifecycle import FINAL
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 JobId = Annotated[str, Path(description="A job's id.", examples=["job_0199c0ffee007000800000000000cafe"])]
-POLL_S = 1
-"""When it pays to look again at a job that has not ended."""
 
 
 @router.post(
     "",
     status_code=202,
     response_model=JobObject,
-    responses=problems(400, 401, 403, 413, 415, 422, 503),
+    responses=problems(400, 401, 403, 409, 413, 415, 422, 503),
     openapi_extra={"requestBody": SUBMIT_BODY},
     summary="Submit a photo",
 )
-async def submit_job(request: Request, context: InContext, caller: Writer, background: BackgroundTasks) -> Response:
+async def submit_job(
+    request: Request,
+    context: InContext,
+    caller: Writer,
+    background: BackgroundTasks,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
     """Take a photo and queue it.
 
     Send `multipart/form-data` with the photo as `image_file`, or `application/json` (or a form) with its `image_url`;
     the options are the same. The photo's header is checked before anything is stored. The job exists once this
     replies 202: nothing that happens to broker or workers can lose it.
     """
-    base_url = context.base_url(request)
     form = await read_form(request, max_file_bytes=context.settings.max_upload_bytes)
     try:
-        submission = parse(form, context)
-        job = await run_in_threadpool(accept, context, form, submission, api_key_id=caller, base_url=base_url)
+        ticket = make_ticket(request, caller, idempotency_key, form.fingerprint())
+        base_url = context.base_url(request)
+        answer = await run_in_threadpool(accept, context, form, api_key_id=caller, base_url=base_url, ticket=ticket)
     finally:
         form.close()
-    # After the reply: the row is committed, so a slow broker need not hold up the caller.
-    background.add_task(context.doorbell.ring, Bell.IO if submission.source_url else Bell.GPU)
-    headers = {"Location": job_url(job, base_url), "Retry-After": str(POLL_S)}
-    return JSONResponse(_show(job, context, request).model_dump(mode="json"), 202, headers, background=background)
+    response = answer.response()
+    if not answer.is_replay:
+        # After the reply: the row is committed, so a slow broker need not hold up the caller.
+        background.add_task(context.doorbell.ring, Bell.IO if "image_url" in form.fields else Bell.GPU)
+        response.background = background
+    return response
 
 
 @router.get("", responses=problems(401, 403, 422, 503), summary="List jobs")
