@@ -244,6 +244,33 @@ _JOB: dict[str, Kind] = {
     ),
 }
 
+_WEBHOOKS: dict[str, Kind] = {
+    "endpoint_disabled": Kind(
+        409,
+        "The webhook endpoint is disabled.",
+        "Its owner disabled it, it answered 410, every call failed for days, or its listener went away.",
+        "Mend the receiver, then `PATCH` the endpoint with `is_enabled: true`; `/replay-failed` sends what was missed.",
+    ),
+    "endpoint_is_called": Kind(
+        409,
+        "The endpoint's events can't be pulled.",
+        "It has a URL: its events are sent there.",
+        "Register an endpoint with `url: null` to pull from.",
+    ),
+    "endpoint_is_pulled": Kind(
+        409,
+        "The endpoint can't be given a URL.",
+        "It was made without one; its events are pulled.",
+        "Register another endpoint with the URL and delete this one.",
+    ),
+    "too_many_endpoints": Kind(
+        409,
+        "The key has as many webhook endpoints as it may.",
+        "Each event is matched with every endpoint of its key; 20 is the limit.",
+        "Delete one that is not needed, or widen the `events` of another.",
+    ),
+}
+
 _SERVICE: dict[str, Kind] = {
     "database_unavailable": Kind(
         503,
@@ -280,6 +307,7 @@ GROUPS: Mapping[str, Mapping[str, Kind]] = {
     "Options": _OPTIONS,
     "The photo": _PHOTO,
     "The job": _JOB,
+    "Webhooks": _WEBHOOKS,
     "The service": _SERVICE,
 }
 KINDS: Mapping[str, Kind] = {code: kind for group in GROUPS.values() for code, kind in group.items()}

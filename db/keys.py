@@ -128,3 +128,17 @@ def webhook_secrets(session: Session, key_id: UUID) -> list[str]:
     previous = case((ApiKey.previous_webhook_secret_until > func.now(), ApiKey.previous_webhook_secret))
     newest, before = session.execute(select(ApiKey.webhook_secret, previous).where(ApiKey.id == key_id)).one()
     return [newest] if before is None else [newest, before]
+
+
+def replace_webhook_secret(session: Session, key_id: UUID, secret: str, *, overlap: timedelta) -> None:
+    """The newest secret is the one before from now on, for `overlap`; one from before that is forgotten."""
+    session.execute(
+        update(ApiKey)
+        .where(ApiKey.id == key_id)
+        .values(
+            webhook_secret=secret,
+            previous_webhook_secret=ApiKey.webhook_secret,
+            previous_webhook_secret_until=func.now() + overlap,
+        )
+        .execution_options(synchronize_session=False)
+    )

@@ -1,4 +1,4 @@
-"""Queries on fetches and webhook deliveries: rows with leases of their own.
+"""Queries on fetches, and on what an io worker finds due: rows with leases of their own. Deliveries: `db.deliveries`.
 
 A lease here is a due time moved into the future: a worker that dies lets it lapse and the row is due again. The
 attempt number is the fencing token.
@@ -10,10 +10,10 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, exists, func, select, update
-from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.models import Fetch, Job, JobStatus
-from db.webhook_models import DeliveryStatus, WebhookDelivery, WebhookEndpoint
+from db.webhook_models import DeliveryStatus, WebhookDelivery
 
 
 def claim_fetches(
@@ -68,55 +68,6 @@ def settle_fetch(
 def lock_job(session: Session, job_id: UUID) -> None:
     """Lock a job before its fetch, as canceling does: taken in two orders, the two locks would block each other."""
     session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
-
-
-def claim_deliveries(
-    session: Session, *, limit: int, lease_s: float, busy_hosts: Collection[str] = ()
-) -> Sequence[WebhookDelivery]:
-    """Take due deliveries with their events: attempt + 1, not due again before the lease is over.
-
-    Those to `busy_hosts` are left.
-    """
-    due = (
-        select(WebhookDelivery.id)
-        .outerjoin(WebhookEndpoint, WebhookEndpoint.id == WebhookDelivery.endpoint_id)
-        .where(
-            WebhookDelivery.status == DeliveryStatus.PENDING,
-            WebhookDelivery.due_at <= func.now(),
-            host_of(func.coalesce(WebhookDelivery.url, WebhookEndpoint.url)).not_in(busy_hosts),
-        )
-        .order_by(WebhookDelivery.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True, of=WebhookDelivery)
-    )
-    ids = session.scalars(
-        update(WebhookDelivery)
-        .where(WebhookDelivery.id.in_(due.scalar_subquery()))
-        .values(attempt=WebhookDelivery.attempt + 1, due_at=func.now() + timedelta(seconds=lease_s))
-        .returning(WebhookDelivery.id)
-        .execution_options(synchronize_session=False)
-    ).all()
-    return session.scalars(
-        select(WebhookDelivery)
-        .where(WebhookDelivery.id.in_(ids))
-        .options(joinedload(WebhookDelivery.event), joinedload(WebhookDelivery.endpoint))
-    ).all()
-
-
-def settle_delivery(session: Session, delivery_id: UUID, *, attempt: int, **values: Any) -> bool:
-    """Record how a delivery went; False when the attempt is not the last one."""
-    settled = session.scalar(
-        update(WebhookDelivery)
-        .where(
-            WebhookDelivery.id == delivery_id,
-            WebhookDelivery.attempt == attempt,
-            WebhookDelivery.status == DeliveryStatus.PENDING,
-        )
-        .values(**values)
-        .returning(WebhookDelivery.id)
-        .execution_options(synchronize_session=False)
-    )
-    return settled is not None
 
 
 def waiting(session: Session) -> tuple[bool, bool]:

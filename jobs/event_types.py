@@ -20,13 +20,6 @@ ENDS = (
     "batch.canceled",
     "batch.expired",
 )
-EVENT_TYPES = (*PROGRESS, *ENDS)
-PATTERNS = ("*", "job.*", "batch.*")
-
-
-def is_filter(entry: str) -> bool:
-    """Whether an endpoint can ask for this: an event's name or a pattern."""
-    return entry in EVENT_TYPES or entry in PATTERNS
 
 
 def lets_through(filters: Iterable[str], event_type: str) -> bool:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from db import deliveries
 from db import webhooks as rows
 from db.batch_models import Batch
 from db.models import Job
@@ -71,14 +72,17 @@ def record_batch(session: Session, batch: Batch) -> bool:
     return _add(session, [event])
 
 
-def record_queued(session: Session, jobs: Sequence[Job]) -> bool:
-    """Tell those endpoints that asked for it that jobs were queued. Whether there are any: then ring."""
-    return _record_progress(session, jobs, QUEUED)
+def record_queued(session: Session, jobs: Sequence[Job]) -> None:
+    """Tell those endpoints that asked for it that jobs were queued."""
+    _record_progress(session, jobs, QUEUED)
 
 
-def record_processing(session: Session, jobs: Sequence[Job]) -> bool:
-    """Tell those endpoints that asked for it that work on jobs began, at the first claim only."""
-    return _record_progress(session, jobs, PROCESSING)
+def record_processing(session: Session, jobs: Sequence[Job]) -> set[UUID]:
+    """Tell those endpoints that asked for it that work on jobs began, at the first claim only.
+
+    Returns the keys that have any endpoint, which will be told of the jobs' ends.
+    """
+    return {endpoint.api_key_id for endpoint in _record_progress(session, jobs, PROCESSING)}
 
 
 def record_ping(session: Session, endpoint: WebhookEndpoint, *, public_id: str, at: datetime) -> UUID:
@@ -87,18 +91,20 @@ def record_ping(session: Session, endpoint: WebhookEndpoint, *, public_id: str, 
     [row] = _event_rows(session, [event])
     rows.add_events(session, [row])
     delivery = _delivery(row, endpoint=endpoint)
-    rows.add_deliveries(session, [delivery])
+    deliveries.add(session, [delivery])
     delivery_id: UUID = delivery["id"]
     return delivery_id
 
 
-def _record_progress(session: Session, jobs: Sequence[Job], event_type: str) -> bool:
-    """One look at the endpoints for all the jobs; where none asks, that was all."""
+def _record_progress(session: Session, jobs: Sequence[Job], event_type: str) -> Sequence[WebhookEndpoint]:
+    """One look at the endpoints for all the jobs, which it returns; where none asks for the event, that was all."""
     heard = [job for job in jobs if not job.is_quiet]
     listening = rows.listening(session, {job.api_key_id for job in heard}) if heard else []
     keys = {endpoint.api_key_id for endpoint in listening if lets_through(endpoint.events, event_type)}
     events = [_of_job(job, event_type) for job in heard if job.api_key_id in keys]
-    return bool(events) and _add(session, events, listening)
+    if events:
+        _add(session, events, listening)
+    return listening
 
 
 def _of_job(job: Job, event_type: str) -> _Event:
@@ -134,19 +140,19 @@ def _add(session: Session, events: Sequence[_Event], listening: Sequence[Webhook
         listening = rows.listening(session, {event.api_key_id for event in events})
     event_rows = _event_rows(session, events)
     added = rows.add_events(session, event_rows)
-    deliveries = []
+    made = []
     for event, row in zip(events, event_rows, strict=True):
         if row["id"] not in added:
             continue
         if event.url:
-            deliveries.append(_delivery(row, url=event.url))
-        deliveries += [
+            made.append(_delivery(row, url=event.url))
+        made += [
             _delivery(row, endpoint=endpoint)
             for endpoint in listening
             if endpoint.api_key_id == event.api_key_id and lets_through(endpoint.events, event.type)
         ]
-    rows.add_deliveries(session, deliveries)
-    return bool(deliveries)
+    deliveries.add(session, made)
+    return bool(made)
 
 
 def _event_rows(session: Session, events: Sequence[_Event]) -> list[dict[str, Any]]:

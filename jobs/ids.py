@@ -8,6 +8,8 @@ JOB_PREFIX = "job_"
 BATCH_PREFIX = "batch_"
 UPLOAD_PREFIX = "upl_"
 EVENT_PREFIX = "evt_"
+ENDPOINT_PREFIX = "whe_"
+DELIVERY_PREFIX = "whd_"
 KEY_PREFIX = "key_"
 
 

@@ -5,7 +5,6 @@ nothing to guess that a slow hash would protect. A rotated key stays the same ca
 its old secret is valid beside the new one.
 """
 
-import base64
 import hashlib
 import hmac
 import re
@@ -22,6 +21,7 @@ from db import keys as rows
 from db.models import ApiKey, ApiKeySecret
 from jobs.errors import JobError
 from jobs.ids import KEY_PREFIX, new_id, parse_id
+from jobs.webhooks import ROTATION_OVERLAP, new_secret
 
 _TOKEN = re.compile(r"pk_live_([a-z0-9]{8})_([A-Za-z0-9_-]{43})")
 _MARK = "pk_live_"
@@ -90,7 +90,7 @@ def create(
     """Issue a key."""
     key_id = new_id()
     issued, secret = _issue(key_id)
-    webhook_secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+    webhook_secret = new_secret()
     key = ApiKey(
         id=key_id,
         name=name,
@@ -114,6 +114,15 @@ def rotate(session: Session, key_id: UUID, *, overlap: timedelta = OVERLAP) -> I
     issued, secret = _issue(key_id)
     rows.add_secret(session, secret)
     return issued
+
+
+def rotate_webhook_secret(session: Session, key_id: UUID, *, overlap: timedelta = ROTATION_OVERLAP) -> str:
+    """A new secret for the webhooks of a key's jobs; the one before it signs too for `overlap`. `KeyEndedError`."""
+    if rows.lock_live(session, key_id) is None:
+        raise _no_live(session, key_id)
+    secret = new_secret()
+    rows.replace_webhook_secret(session, key_id, secret, overlap=overlap)
+    return secret
 
 
 def revoke(session: Session, key_id: UUID) -> None:

@@ -57,11 +57,11 @@ def _lease(session: Session, terms: Terms, chosen: Sequence[claims.Candidate]) -
         return []
     jobs = claims.lease(session, [c.id for c in chosen], worker=terms.worker, lease_s=terms.lease_s)
     claims.take_turn(session, sorted({job.api_key_id for job in jobs}))
-    events.record_processing(session, jobs)
-    return [_claimed(session, terms, job) for job in jobs]
+    told = events.record_processing(session, jobs)
+    return [_claimed(session, terms, job, is_told=job.api_key_id in told) for job in jobs]
 
 
-def _claimed(session: Session, terms: Terms, job: Job) -> ClaimedJob:
+def _claimed(session: Session, terms: Terms, job: Job, *, is_told: bool) -> ClaimedJob:
     params = JobParams.from_json(job.params)
     if job.input_key is None or job.input_sha256 is None or job.due_at is None or job.leased_until is None:
         message = f"claimed a job without a photo: {job.id}"
@@ -90,7 +90,7 @@ def _claimed(session: Session, terms: Terms, job: Job) -> ClaimedJob:
         queue_ms=max(0, round((now - job.due_at.timestamp()) * 1000)),
         metrics=job.metrics,
         matte=None if matte is None else StoredMatte(matte.id, matte.key, matte.verdict, matte.reasons, matte.facts),
-        has_webhook=job.webhook_url is not None,
+        has_webhook=is_told or job.webhook_url is not None,
     )
 
 

@@ -3,14 +3,15 @@
 import random
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from db.session import Sessions
-from jobs import webhooks
+from jobs import deliveries
+from jobs.deliveries import ClaimedDelivery
 from jobs.egress import EgressRefusedError
-from jobs.webhooks import Attempt, ClaimedDelivery, Judgement, classify, signed_headers
+from jobs.webhooks import Attempt, Judgement, classify, signed_headers
 from worker.http import Answer, CallError, Deadline, HttpClient, retry_after_s
 
 log = structlog.get_logger(__name__)
@@ -25,13 +26,14 @@ class Delivering:
     sessions: Sessions
     client: HttpClient
     timeout_s: float
+    disable_after: timedelta  # an endpoint that fails for longer
 
 
 def run(needs: Delivering, delivery: ClaimedDelivery) -> None:
     """Send a claimed delivery and settle it. Never in a transaction meanwhile."""
     attempt = post(needs.client, delivery, timeout_s=needs.timeout_s)
     with needs.sessions.begin() as session:
-        settled = webhooks.settle(session, delivery, attempt, rng=random.Random())
+        settled = deliveries.settle(session, delivery, attempt, rng=random.Random(), disable_after=needs.disable_after)
     log.info(
         "webhook_sent",
         event_id=delivery.event_id,

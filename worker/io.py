@@ -1,7 +1,7 @@
 """The io worker: downloads what is due, delivers what is due, until nothing is.
 
-Two lanes, so that slow downloads do not keep webhooks waiting; in each, one host gets a share of the slots, so that a
-dead endpoint does not keep the others waiting. A slot is filled again the moment it is free.
+Two lanes, so that slow downloads do not keep webhooks waiting; in each, one host or endpoint gets a share of the
+slots, so that a dead one does not keep the others waiting. A slot is filled again the moment it is free.
 """
 
 import threading
@@ -19,7 +19,7 @@ from db.session import Sessions, build_engine, build_sessions
 from dispatch.celery_app import build_celery
 from dispatch.doorbell import Doorbell
 from dispatch.names import Bell
-from jobs import fetching, webhooks
+from jobs import deliveries, fetching
 from jobs.egress import Policy
 from storage.local import LocalStorage
 from worker import deliver, fetch
@@ -36,7 +36,7 @@ _DELIVERY_GRACE_S = 30.0
 
 @dataclass(frozen=True)
 class Errand:
-    """A claimed row: the host it calls, and the work to be done for it."""
+    """A claimed row: the host or endpoint it calls, and the work to be done for it."""
 
     host: str
     run: Callable[[], None]
@@ -121,10 +121,10 @@ def build(settings: Settings, *, client: HttpClient | None = None) -> IoResource
     calls = client or HttpClient(Policy.from_settings(settings), lookups=2 * settings.io_concurrency)
     pool = ThreadPoolExecutor(2 * settings.io_concurrency, thread_name_prefix="io")
     downloads = fetch.Fetching(settings, sessions, LocalStorage(settings.files_path), calls, bell)
-    deliveries = deliver.Delivering(sessions, calls, settings.webhook_timeout_s)
+    calling = deliver.Delivering(sessions, calls, settings.webhook_timeout_s, settings.webhook_disable_after)
     lanes = (
         Lane("fetch", pool, partial(_claim_fetches, downloads), slots=settings.io_concurrency),
-        Lane("deliver", pool, partial(_claim_deliveries, deliveries), slots=settings.io_concurrency),
+        Lane("deliver", pool, partial(_claim_deliveries, calling), slots=settings.io_concurrency),
     )
     return IoResources(settings, engine, sessions, bell, calls, pool, lanes)
 
@@ -163,5 +163,6 @@ def _claim_fetches(needs: fetch.Fetching, limit: int, busy: Collection[str]) -> 
 
 def _claim_deliveries(needs: deliver.Delivering, limit: int, busy: Collection[str]) -> list[Errand]:
     with needs.sessions.begin() as session:
-        claimed = webhooks.claim(session, limit=limit, lease_s=needs.timeout_s + _DELIVERY_GRACE_S, busy_hosts=busy)
-    return [Errand(one.host, partial(deliver.run, needs, one)) for one in claimed]
+        lease_s = needs.timeout_s + _DELIVERY_GRACE_S
+        claimed = deliveries.claim(session, limit=limit, lease_s=lease_s, busy_lanes=busy)
+    return [Errand(one.lane, partial(deliver.run, needs, one)) for one in claimed]

@@ -16,13 +16,13 @@ from sqlalchemy import Engine, func
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import Settings
-from db import idempotency, outgoing, workers
+from db import idempotency, outgoing, webhooks, workers
 from db import jobs as rows
 from db.session import Sessions, build_engine, build_sessions
 from dispatch.celery_app import build_celery
 from dispatch.doorbell import Doorbell
 from dispatch.names import Bell
-from jobs import work
+from jobs import endpoints, work
 from storage.keys import PREFIXES
 from storage.local import LocalStorage
 from storage.port import Storage, StorageError, StoredObject
@@ -164,6 +164,22 @@ def _forget_replies(res: SweepResources) -> int:
     return _in_rounds(some)
 
 
+def _leave_listeners(res: SweepResources) -> int:
+    """Endpoints without a URL whose listener went away."""
+    with res.sessions.begin() as session:
+        return endpoints.disable_not_pulled(session, limit=_LIMIT)
+
+
+def _forget_webhooks(res: SweepResources) -> int:
+    """Old tests of endpoints, and endpoints that were deleted."""
+
+    def some() -> int:
+        with res.sessions.begin() as session:
+            return webhooks.forget(session, older_than=res.settings.rows_retention, limit=_LIMIT)
+
+    return _in_rounds(some)
+
+
 def _forget_workers(res: SweepResources) -> int:
     """Heartbeats of workers that died long ago."""
     with res.sessions.begin() as session:
@@ -205,6 +221,8 @@ _STEPS: dict[str, Callable[[SweepResources], int]] = {
     "purged": _purge,
     "forgotten": _forget,
     "forgotten_replies": _forget_replies,
+    "left_endpoints": _leave_listeners,
+    "forgotten_webhooks": _forget_webhooks,
     "silent_workers": _forget_workers,
     "orphans": _remove_orphans,
 }

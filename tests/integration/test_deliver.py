@@ -14,7 +14,7 @@ from standardwebhooks.webhooks import Webhook
 from config.settings import Settings
 from db.session import Sessions
 from db.webhook_models import DeliveryStatus, WebhookAttempt, WebhookDelivery
-from jobs import service, webhooks
+from jobs import deliveries, service
 from jobs.ids import job_public_id
 from jobs.webhooks import SCHEDULE
 from tests.factories import make_job, make_key
@@ -222,7 +222,7 @@ def test_a_late_worker_changes_nothing(build: Build, sessions, receiver) -> None
     receiver.routes["/hook"] = lambda _: next(answers)
     make_event(sessions, receiver.url("/hook"))
     res = build()
-    needs = deliver.Delivering(res.sessions, res.client, 10.0)
+    needs = deliver.Delivering(res.sessions, res.client, 10.0, timedelta(days=5))
     late = threading.Thread(target=deliver.run, args=(needs, _claim(sessions)))
     late.start()
     while not receiver.received:
@@ -242,9 +242,9 @@ def _after(event: threading.Event, pieces: list[bytes]) -> Iterator[bytes]:
     yield from pieces
 
 
-def _claim(sessions: Sessions) -> webhooks.ClaimedDelivery:
+def _claim(sessions: Sessions) -> deliveries.ClaimedDelivery:
     with sessions.begin() as session:
-        [claimed] = webhooks.claim(session, limit=8, lease_s=60)
+        [claimed] = deliveries.claim(session, limit=8, lease_s=60)
     return claimed
 
 

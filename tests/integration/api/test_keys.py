@@ -31,9 +31,19 @@ def create(admin: TestClient, **body: object) -> dict:
 
 def test_each_page_asks_for_its_scope(app: FastAPI, sessions: Sessions, client: TestClient) -> None:
     job = submit(client)["urls"]["self"]
+    endpoint, delivery = "/v1/webhook-endpoints/whe_x", "/v1/webhook-deliveries/whd_x"
     pages = {
-        Scope.JOBS_READ: [("GET", "/v1/jobs"), ("GET", job), ("GET", f"{job}/outputs/cutout"), ("GET", f"{job}/matte")],
-        Scope.JOBS_WRITE: [("POST", "/v1/jobs"), ("POST", f"{job}/cancel"), ("DELETE", job)],
+        Scope.JOBS_READ: [
+            *(("GET", "/v1/jobs"), ("GET", job), ("GET", f"{job}/outputs/cutout"), ("GET", f"{job}/matte")),
+            *(("GET", "/v1/webhook-endpoints"), ("GET", endpoint)),
+            *(("GET", "/v1/webhook-deliveries"), ("GET", delivery)),
+        ],
+        Scope.JOBS_WRITE: [
+            *(("POST", "/v1/jobs"), ("POST", f"{job}/cancel"), ("DELETE", job)),
+            *(("POST", "/v1/webhook-endpoints"), ("PATCH", endpoint), ("DELETE", endpoint)),
+            *(("POST", f"{endpoint}/{act}") for act in ("rotate-secret", "ping", "replay-failed", "pull")),
+            *(("POST", f"{delivery}/replay"), ("POST", "/v1/webhook-secret/rotate")),
+        ],
         Scope.ADMIN: [
             *(("GET", "/v1/keys"), ("POST", "/v1/keys"), ("GET", "/v1/keys/key_x")),
             *(("POST", "/v1/keys/key_x/rotate"), ("POST", "/v1/keys/key_x/revoke")),
