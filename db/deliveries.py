@@ -108,16 +108,21 @@ def _lease(session: Session, ids: Any, *, lease_s: float) -> Sequence[WebhookDel
     ).all()
 
 
-def settle(session: Session, delivery_id: UUID, *, attempt: int, **values: Any) -> bool:
-    """Record how a delivery went; False when the attempt is not the last one."""
+def settle(session: Session, delivery_id: UUID, *, attempt: int, status: DeliveryStatus, **values: Any) -> bool:
+    """Record how a delivery went; False when the attempt is not the last one.
+
+    What arrived has arrived, even if its endpoint was disabled meanwhile.
+    """
+    arrived = status is DeliveryStatus.DELIVERED
+    left = (DeliveryStatus.PENDING, DeliveryStatus.CANCELED) if arrived else (DeliveryStatus.PENDING,)
     settled = session.scalar(
         update(WebhookDelivery)
         .where(
             WebhookDelivery.id == delivery_id,
             WebhookDelivery.attempt == attempt,
-            WebhookDelivery.status == DeliveryStatus.PENDING,
+            WebhookDelivery.status.in_(left),
         )
-        .values(**values)
+        .values(status=status, **values)
         .returning(WebhookDelivery.id)
         .execution_options(synchronize_session=False)
     )

@@ -139,7 +139,7 @@ def _outcome(
     again_at = next_attempt_at(delivery.number, judgement, now=now, retry_after_s=attempt.retry_after_s, rng=rng)
     if again_at is None or delivery.is_ping:
         return {"status": DeliveryStatus.EXHAUSTED, "completed_at": now}
-    return {"due_at": again_at}
+    return {"status": DeliveryStatus.PENDING, "due_at": again_at}
 
 
 def _log(session: Session, delivery: ClaimedDelivery, attempt: Attempt) -> None:

@@ -206,15 +206,14 @@ def test_an_endpoint_is_changed_disabled_and_enabled(client, receiver, drain: Dr
 
 
 def test_gone_disables_the_endpoint_and_ends_what_waits(client, sessions, receiver, drain: Drain) -> None:
-    receiver.routes["/hook"] = lambda _: reply(410 if len(receiver.received) == 1 else 204)
+    receiver.routes["/hook"] = lambda _: reply(410)
     endpoint = register(client, receiver.url("/hook"))
     for _ in range(6):
         end_a_job(client)
     assert 1 <= len(drain()) <= 4  # those that were in flight together
     shown = client.get(page(endpoint)).json()
     assert (shown["status"], shown["disabled_reason"]) == ("disabled", "gone")
-    listed = client.get("/v1/webhook-deliveries?status=gone").json()["data"]
-    assert len(listed) == 1
+    assert client.get("/v1/webhook-deliveries?status=gone").json()["data"]
     waiting = client.get("/v1/webhook-deliveries?status=canceled").json()["data"]
     assert waiting
     refused = client.post(f"/v1/webhook-deliveries/{waiting[0]['id']}/replay")
