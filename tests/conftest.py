@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from redis import Redis
@@ -15,6 +16,10 @@ from db.migrate import upgrade
 from db.session import Sessions, build_engine, build_sessions
 
 _NUMBERS = itertools.count(1)
+
+# How long an example takes says more about the machine than about the code; the first one compiles loops besides.
+hypothesis.settings.register_profile("packshot", deadline=None)
+hypothesis.settings.load_profile("packshot")
 
 
 @pytest.fixture(scope="session")

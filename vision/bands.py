@@ -1,7 +1,8 @@
 """Work in the edge band only: a photo in square tiles, each seen at a middle and at the native resolution.
 
-Local colours are smooth, so their statistics are gathered on a shrunken photo and grown back over a tile. Cost and
-memory follow the length of the product's edge, not the area of the photo.
+Local colours are smooth, so their statistics are gathered on a shrunken photo and grown back over a tile: native pixel
+y of a tile lies at (y + 1/2) / factor + 1/2 in maps that keep one pixel of their margin, x likewise, between them it is
+bilinear. Cost and memory follow the length of the product's edge, not the area of the photo.
 """
 
 from collections.abc import Iterator
@@ -80,17 +81,6 @@ class Bands:
                     ),
                 )
                 yield tile, bool(wanted[tile.core].any())
-
-    def grow(self, maps: Maps, tile: Tile) -> Maps:
-        """Maps of a tile with its margin -> the same at native resolution without it, bilinear."""
-        cut = self.margin_px - 1
-        inner = maps[cut : maps.shape[0] - cut, cut : maps.shape[1] - cut]
-        height = tile.native[0].stop - tile.native[0].start
-        width = tile.native[1].stop - tile.native[1].start
-        if self.factor > 1:
-            size = (inner.shape[1] * self.factor, inner.shape[0] * self.factor)
-            inner = np.asarray(cv2.resize(np.ascontiguousarray(inner), size, interpolation=cv2.INTER_LINEAR))
-        return inner[self.factor : self.factor + height, self.factor : self.factor + width]
 
 
 def box_mean(maps: Maps, radius_px: int) -> Maps:

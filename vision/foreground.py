@@ -10,6 +10,7 @@ import numpy as np
 
 from vision.arrays import Alpha, RgbImage
 from vision.bands import Bands, Maps, box_mean
+from vision.compiled import compiled
 
 MIDDLE_SIDE_PX = 1000
 """Longer side of the shrunken photo, about. Means of mixed pixels obey the same equation, so it may be small."""
@@ -35,37 +36,93 @@ def estimate_foreground(image: RgbImage, alpha: Alpha) -> RgbImage:
 
     out = image.copy()
     for tile, wanted in bands.tiles(band):
-        part = alpha[tile.native]
-        mixed = (part > 0) & (part < 1)
-        if not wanted or not mixed.any():
-            continue
-        maps = padded[tile.middle]
-        grown = bands.grow(_local_colours(maps[..., :3], maps[..., 3:]), tile)[mixed]
-        a = part[mixed][:, None]
-        product, ground = grown[:, :3], grown[:, 3:]
-        seen = image[tile.native][mixed]
-        product = product + a * (seen - a * product - (1 - a) * ground)
-        out[tile.native][mixed] = np.rint(np.clip(product, 0, 255)).astype(np.uint8)
+        if wanted:
+            colours = _local_colours(padded[tile.middle])
+            _correct(image[tile.native], alpha[tile.native], colours, factor, out[tile.native])
     return out
 
 
-def _local_colours(image: Maps, alpha: Maps) -> Maps:
+def _local_colours(maps: Maps) -> Maps:
     """(h, w, 6): the F and B that explain I = aF + (1 - a)B best around each pixel, by least squares.
+
+    maps: (h, w, 4) colours and alpha with the margin of a tile, of which one pixel remains.
+    """
+    products = np.empty((*maps.shape[:2], 8), np.float32)
+    _multiply(maps, products)
+    near, far = box_mean(products, NEAR_RADIUS_PX), box_mean(products, FAR_RADIUS_PX)
+    cut = FAR_RADIUS_PX + 1
+    colours = np.empty((maps.shape[0] - 2 * cut, maps.shape[1] - 2 * cut, 6), np.float32)
+    _solve(near, far, cut, FAR_WEIGHT, RIDGE, colours)
+    return colours
+
+
+@compiled
+def _multiply(maps: Maps, products: Maps) -> None:
+    """A * a, a, I * a, I of each pixel."""
+    for y in range(maps.shape[0]):
+        for x in range(maps.shape[1]):
+            a = maps[y, x, 3]
+            products[y, x, 0] = a * a
+            products[y, x, 1] = a
+            for channel in range(3):
+                products[y, x, 2 + channel] = maps[y, x, channel] * a
+                products[y, x, 5 + channel] = maps[y, x, channel]
+
+
+@compiled
+def _solve(near: Maps, far: Maps, cut: int, far_weight: np.float32, ridge: np.float32, colours: Maps) -> None:
+    """Fill `colours` from the means of products, by two equations in two unknowns for each channel.
 
     Where all alphas around are alike the two cannot be told apart; the ridge then draws them to the means weighted by
     alpha and by 1 - alpha (the blurred means of Forte).
     """
-    products = np.concatenate([alpha * alpha, alpha, image * alpha, image], axis=-1)
-    sums = box_mean(products, NEAR_RADIUS_PX) + FAR_WEIGHT * box_mean(products, FAR_RADIUS_PX)
-    aa, a, ai, i = sums[..., :1], sums[..., 1:2], sums[..., 2:5], sums[..., 5:]
-    total = 1 + FAR_WEIGHT
-    ab, bb, b, bi = a - aa, total - 2 * a + aa, total - a, i - ai
     # The small constants keep a window without product (or without ground) solvable; alpha hides what it gets.
-    ridge_a, ridge_b = RIDGE * (a + 1e-4), RIDGE * (b + 1e-4)
-    right_a = ai + ridge_a * ai / np.maximum(a, 1e-4)
-    right_b = bi + ridge_b * bi / np.maximum(b, 1e-4)
-    aa, bb = aa + ridge_a, bb + ridge_b
-    determinant = aa * bb - ab * ab
-    solved = np.concatenate([bb * right_a - ab * right_b, aa * right_b - ab * right_a], axis=-1)
-    colours: Maps = solved / determinant
-    return np.clip(colours, np.float32(0), np.float32(255))
+    one, tiny = np.float32(1), np.float32(1e-4)
+    total = one + far_weight
+    for y in range(colours.shape[0]):
+        for x in range(colours.shape[1]):
+            at = (y + cut, x + cut)
+            aa = near[at[0], at[1], 0] + far_weight * far[at[0], at[1], 0]
+            a = near[at[0], at[1], 1] + far_weight * far[at[0], at[1], 1]
+            ab, bb, b = a - aa, total - a - a + aa, total - a
+            ridge_a, ridge_b = ridge * (a + tiny), ridge * (b + tiny)
+            determinant = (aa + ridge_a) * (bb + ridge_b) - ab * ab
+            for channel in range(3):
+                ai = near[at[0], at[1], 2 + channel] + far_weight * far[at[0], at[1], 2 + channel]
+                bi = near[at[0], at[1], 5 + channel] + far_weight * far[at[0], at[1], 5 + channel] - ai
+                right_a = ai + ridge_a * ai / max(a, tiny)
+                right_b = bi + ridge_b * bi / max(b, tiny)
+                product = ((bb + ridge_b) * right_a - ab * right_b) / determinant
+                ground = ((aa + ridge_a) * right_b - ab * right_a) / determinant
+                colours[y, x, channel] = min(max(product, np.float32(0)), np.float32(255))
+                colours[y, x, 3 + channel] = min(max(ground, np.float32(0)), np.float32(255))
+
+
+@compiled
+def _correct(image: RgbImage, alpha: Alpha, colours: Maps, factor: int, out: RgbImage) -> None:
+    """Write the product's colours to `out` where 0 < alpha < 1: `colours`, grown bilinearly, made to fit the photo."""
+    one = np.float32(1)
+    row = np.empty((colours.shape[1], 6), np.float32)
+    for y in range(alpha.shape[0]):
+        middle_y = (y + np.float32(0.5)) / factor + np.float32(0.5)
+        top = int(middle_y)
+        lower = np.float32(middle_y - top)
+        is_row_grown = False
+        for x in range(alpha.shape[1]):
+            a = alpha[y, x]
+            if a <= 0 or a >= one:
+                continue
+            if not is_row_grown:
+                is_row_grown = True
+                for place in range(colours.shape[1]):
+                    for c in range(6):
+                        above = colours[top, place, c]
+                        row[place, c] = above + lower * (colours[top + 1, place, c] - above)
+            middle_x = (x + np.float32(0.5)) / factor + np.float32(0.5)
+            left = int(middle_x)
+            right = np.float32(middle_x - left)
+            for channel in range(3):
+                product = row[left, channel] + right * (row[left + 1, channel] - row[left, channel])
+                ground = row[left, 3 + channel] + right * (row[left + 1, 3 + channel] - row[left, 3 + channel])
+                product += a * (image[y, x, channel] - a * product - (one - a) * ground)
+                out[y, x, channel] = np.uint8(np.rint(min(max(product, np.float32(0)), np.float32(255))))

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from vision.arrays import Alpha, Logits, Mask, RgbImage
 from vision.bands import Bands, Maps, box_mean
-from vision.numeric import in_8bit_steps, sigmoid
+from vision.colour_line import Terms, colour_line, mean_moments
+from vision.compiled import compiled
+from vision.numeric import sigmoid
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def refine(image: RgbImage, coarse: Logits, options: RefineOptions = DEFAULT_REF
     band = cv2.dilate(band.astype(np.uint8), _ellipse(1.5 * unit)).astype(np.bool_)
     colours = bands.shrink(image) / np.float32(255)
     weights = np.stack([_sample_weight(product, alpha), _sample_weight(ground, 1 - alpha)], axis=-1)
-    whole = _whole(colours, weights[..., 0]) * np.float32(options.whole_weight)
+    whole = mean_moments(colours, weights[..., 0]) * np.float32(options.whole_weight)
+    terms = Terms(options.far_weight, (options.noise / 255) ** 2, options.trust)
     padded = bands.pad(np.concatenate([colours, weights, logits[..., None]], axis=-1))
     # Beyond the band the colours' say fades to nothing, so that no seam shows.
     say = bands.pad(box_mean(band.astype(np.float32), max(1, round(unit / 2))))
@@ -78,11 +81,8 @@ def refine(image: RgbImage, coarse: Logits, options: RefineOptions = DEFAULT_REF
         if not wanted:
             out[tile.native] = np.float32(alpha[tile.core][0, 0] > 0.5)  # noqa: PLR2004
             continue
-        maps = padded[tile.middle]
-        line = _colour_line(maps[..., :3], maps[..., 3], maps[..., 4], whole, radius, options)
-        line *= say[tile.middle][..., None]
-        grown = bands.grow(np.concatenate([line, maps[..., 5:]], axis=-1), tile)
-        out[tile.native] = _blend(image[tile.native], grown, options.floor)
+        line = colour_line(padded[tile.middle], say[tile.middle], whole, radius, terms)
+        _blend(image[tile.native], line, factor, np.float32(options.floor), out[tile.native])
     return out
 
 
@@ -118,70 +118,34 @@ def _sample_weight(sure: Mask, alpha: Alpha) -> Alpha:
     return (sure + np.float32(0.02) * likely).astype(np.float32)
 
 
-def _colour_line(
-    colours: Maps, product: Alpha, ground: Alpha, whole: Maps, radius_px: int, options: RefineOptions
-) -> Maps:
-    """(h, w, 5): a, b, weight with weight * alpha = a . I + b for colours I in [0, 1]; weight is in [0, 1]."""
-    features = _features(colours)
-    far = np.float32(options.far_weight)
-    mean_f, cov_f, found_f = _moments(features * product[..., None], whole, radius_px, far)
-    mean_b, cov_b, found_b = _moments(features * ground[..., None], np.zeros_like(whole), radius_px, far)
-    apart = mean_f - mean_b
-    direction = _solve(0.5 * (cov_f + cov_b), np.float32((options.noise / 255) ** 2), apart)
-    distance2 = np.maximum((direction * apart).sum(-1), 1e-6)
-    weight = distance2 / (distance2 + options.trust) * (found_f & found_b)
-    # One standard deviation at either end is noise of a pure colour, not mixture.
-    slack = np.minimum(1 / np.sqrt(distance2), 0.25)
-    scale = weight / (1 - 2 * slack)
-    a = direction * (scale / distance2)[..., None]
-    b = -(a * mean_b).sum(-1) - slack * scale
-    line: Maps = np.concatenate([a, b[..., None], weight[..., None]], axis=-1).astype(np.float32)
-    return line
-
-
-def _features(colours: Maps) -> Maps:
-    """(h, w, 3) -> (h, w, 10): 1, the colours and their six products, whose means are moments."""
-    ones = np.ones((*colours.shape[:2], 1), np.float32)
-    products = colours[..., [0, 0, 0, 1, 1, 2]] * colours[..., [0, 1, 2, 1, 2, 2]]
-    return np.concatenate([ones, colours, products], axis=-1)
-
-
-def _whole(colours: Maps, weights: Alpha) -> Maps:
-    """(10,) moments of all samples of a class, from every fourth pixel each way; zeros when there is none."""
-    features = _features(colours[::4, ::4]) * weights[::4, ::4, None]
-    sums: Maps = features.sum((0, 1), dtype=np.float64).astype(np.float32)
-    mean: Maps = sums / np.maximum(sums[0], np.float32(1e-6))
-    return mean
-
-
-def _moments(weighted: Maps, whole: Maps, radius_px: int, far_weight: np.float32) -> tuple[Maps, Maps, Mask]:
-    sums = box_mean(weighted, radius_px) + far_weight * box_mean(weighted, 2 * radius_px) + whole
-    count = sums[..., :1]
-    scaled = sums[..., 1:] / np.maximum(count, 1e-6)
-    mean = scaled[..., :3]
-    cov = scaled[..., 3:] - mean[..., [0, 0, 0, 1, 1, 2]] * mean[..., [0, 1, 2, 1, 2, 2]]
-    return mean, cov, count[..., 0] > 1e-4  # noqa: PLR2004
-
-
-def _solve(cov: Maps, ridge: np.float32, right: Maps) -> Maps:
-    """Solution x of (cov + ridge * identity) x = right per pixel; cov as (xx, xy, xz, yy, yz, zz), by cofactors."""
-    xx, xy, xz, yy, yz, zz = np.moveaxis(cov, -1, 0)
-    xx, yy, zz = xx + ridge, yy + ridge, zz + ridge
-    c_xx, c_xy, c_xz = yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy
-    c_yy, c_yz, c_zz = xx * zz - xz * xz, xy * xz - xx * yz, xx * yy - xy * xy
-    # Rounding can push the determinant of a nearly flat covariance under what the ridge alone gives.
-    determinant = np.maximum(xx * c_xx + xy * c_xy + xz * c_xz, ridge**3)
-    r, g, b = np.moveaxis(right, -1, 0)
-    rows = (c_xx * r + c_xy * g + c_xz * b, c_xy * r + c_yy * g + c_yz * b, c_xz * r + c_yz * g + c_zz * b)
-    solved: Maps = np.stack(rows, axis=-1) / determinant[..., None]
-    return solved
-
-
-def _blend(image: RgbImage, grown: Maps, floor: float) -> Alpha:
-    """Native alpha of a tile from its photo and the grown maps (a, b, weight, logits)."""
-    weight = grown[..., 4]
-    prior = sigmoid(grown[..., 5])
-    pixels = image * np.float32(1 / 255)
-    on_line = cv2.transform(pixels * grown[..., :3], np.ones((1, 3), np.float32)) + grown[..., 3]
-    alpha = (np.clip(on_line, 0, weight) + prior * (1 - weight) - floor) / (1 - 2 * floor)
-    return in_8bit_steps(alpha)
+@compiled
+def _blend(image: RgbImage, line: Maps, factor: int, floor: np.float32, alpha: Alpha) -> None:
+    """Fill the native `alpha` of a tile from its photo and `colour_line`'s maps, which are grown bilinearly."""
+    one, level = np.float32(1), np.float32(1 / 255)
+    gain = one / (one - floor - floor)
+    # Beyond these logits the network alone says 0 or 1.
+    certain = np.log((one - floor) / floor)
+    row = np.empty((line.shape[1], 6), np.float32)
+    for y in range(alpha.shape[0]):
+        middle_y = (y + np.float32(0.5)) / factor + np.float32(0.5)
+        top = int(middle_y)
+        lower = np.float32(middle_y - top)
+        for x in range(line.shape[1]):
+            for place in range(6):
+                row[x, place] = line[top, x, place] + lower * (line[top + 1, x, place] - line[top, x, place])
+        for x in range(alpha.shape[1]):
+            middle_x = (x + np.float32(0.5)) / factor + np.float32(0.5)
+            left = int(middle_x)
+            right = np.float32(middle_x - left)
+            weight = row[left, 4] + right * (row[left + 1, 4] - row[left, 4])
+            logit = row[left, 5] + right * (row[left + 1, 5] - row[left, 5])
+            if weight == 0 and abs(logit) >= certain:
+                alpha[y, x] = one if logit > 0 else np.float32(0)
+                continue
+            on_line = row[left, 3] + right * (row[left + 1, 3] - row[left, 3])
+            for channel in range(3):
+                slope = row[left, channel] + right * (row[left + 1, channel] - row[left, channel])
+                on_line += slope * (image[y, x, channel] * level)
+            prior = one / (one + np.exp(-min(max(logit, np.float32(-30)), np.float32(30))))
+            mixed = (min(max(on_line, np.float32(0)), weight) + prior * (one - weight) - floor) * gain
+            alpha[y, x] = np.rint(min(max(mixed, np.float32(0)), one) * np.float32(255)) * level

@@ -19,6 +19,7 @@ from jobs.work import Terms
 from storage.local import LocalStorage
 from storage.port import Storage
 from vision.codec.header import Limits
+from vision.output import warm_up
 from vision.segmenters.runtimes import RuntimeOptions
 from vision.segmenters.unet import UnetSegmenter
 from worker.decoders import DecoderPool
@@ -63,6 +64,8 @@ class Resources:
 def load_models(settings: Settings) -> Models:
     """Load the default model and run it once for each size of microbatch that a compiler may see.
 
+    The loops over pixels are compiled here too.
+
     `ValueError` for a model that is not installed, `WeightsError` for weights that do not fit their sidecar.
     """
     installed = installed_models()
@@ -71,6 +74,7 @@ def load_models(settings: Settings) -> Models:
     ids = {spec.name: spec.model_id for spec in installed.specs} | {model_id: model_id for model_id in specs}
     if settings.model not in ids:
         raise ValueError(f"PACKSHOT_MODEL is {settings.model!r}; installed: {', '.join(sorted(ids)) or 'none'}")
+    warm_up()
     options = RuntimeOptions(threads=settings.threads, cache_dir=settings.data_dir / "models")
 
     def load(model_id: str) -> UnetSegmenter:

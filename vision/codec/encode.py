@@ -13,6 +13,7 @@ from PIL import Image
 from vision.arrays import Alpha, Mask, RgbaImage, RgbImage
 from vision.codec.jpeg import write_jpeg
 from vision.codec.png import write_png
+from vision.numeric import alpha_to_uint8
 
 OutputFormat: TypeAlias = Literal["png", "webp", "jpg"]
 
@@ -46,7 +47,7 @@ def encode_jpeg(image: RgbImage, background: Mask, *, quality: int = JPEG_QUALIT
 
 def encode_matte(alpha: Alpha) -> bytes:
     """(H, W) float32 in [0, 1] to an 8 bit grey PNG, rounded; 255 is product."""
-    return write_png(np.rint(alpha * np.float32(_LEVELS)).astype(np.uint8))
+    return write_png(alpha_to_uint8(alpha))
 
 
 def decode_matte(encoded: bytes) -> Alpha:

@@ -6,11 +6,14 @@ interpreter lock, so threads encode side by side.
 """
 
 import struct
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 from isal import igzip_lib, isal_zlib
 from numpy.typing import NDArray
+
+from vision.compiled import compiled
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES: Final = {1: 0, 3: 2, 4: 6}
@@ -31,26 +34,58 @@ def write_png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def read_png(encoded: bytes) -> NDArray[np.uint8]:
-    """Pixels of a file that `write_png` made, (H, W), (H, W, 3) or (H, W, 4) uint8.
+    """Pixels of a file that `write_png` made, (H, W), (H, W, 3) or (H, W, 4) uint8. ValueError for any other file."""
+    strips = list(read_strips(encoded))
+    pixels: NDArray[np.uint8] = np.concatenate(strips)
+    return pixels[..., 0] if pixels.shape[2] == 1 else pixels
 
-    For the check of each output: a general reader takes two and a half times as long. ValueError for any other file.
-    """
+
+def read_strips(encoded: bytes) -> Iterator[NDArray[np.uint8]]:
+    """The same from the top down, up to 64 rows (h, W, C) at a time: the check of an output never holds it whole."""
     width, height, depth, colour_type, *_, interlace = struct.unpack(">IIBBBBB", _body(encoded, b"IHDR"))
     channels = {value: key for key, value in _COLOUR_TYPES.items()}.get(colour_type)
     if depth != 8 or channels is None or interlace:  # noqa: PLR2004
         raise ValueError("not a PNG of this writer")
+    inflate = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_ZLIB)
+    part = _body(encoded, b"IDAT")
+    row_bytes = width * channels
+    above = np.zeros(row_bytes, np.uint8)
+    for top in range(0, height, _STRIP_ROWS):
+        wanted = min(_STRIP_ROWS, height - top) * (row_bytes + 1)
+        filtered = np.frombuffer(_inflate(inflate, part, wanted), np.uint8).reshape(-1, row_bytes + 1)
+        part = b""
+        if (filtered[:, 0] != _UP).any():
+            raise ValueError("not a PNG of this writer")
+        rows = np.empty((filtered.shape[0], row_bytes), np.uint8)
+        _undo_up(filtered, above, rows)
+        above = rows[-1]
+        yield rows.reshape(-1, width, channels)
+    # The checksum at the end is read with, or after, the last row.
+    if not inflate.eof and (_inflate(inflate, part, 0) or not inflate.eof):
+        raise ValueError("damaged PNG")
+
+
+def _inflate(inflate: igzip_lib.IgzipDecompressor, part: bytes, wanted: int) -> bytes:
+    """The next `wanted` bytes; `part` is the compressed whole at first and nothing after that."""
     try:
-        raw = isal_zlib.decompress(_body(encoded, b"IDAT"), bufsize=height * (width * channels + 1))
-    except igzip_lib.IsalError as error:  # type: ignore[misc]  # its stub forgets the base class
+        found = inflate.decompress(part, wanted)
+        while 0 < len(found) < wanted:
+            more = inflate.decompress(b"", wanted - len(found))
+            if not more:
+                break
+            found += more
+    except (igzip_lib.IsalError, EOFError) as error:  # type: ignore[misc]  # its stub forgets the base class
         raise ValueError("damaged PNG") from error
-    filtered = np.frombuffer(raw, np.uint8).reshape(height, width * channels + 1)
-    if (filtered[:, 0] != _UP).any():
-        raise ValueError("not a PNG of this writer")
-    rows = np.empty((height, width * channels), np.uint8)
-    above = np.zeros(width * channels, np.uint8)
-    for place, row in enumerate(filtered[:, 1:]):
-        above = np.add(row, above, out=rows[place])
-    return rows.reshape((height, width) if channels == 1 else (height, width, channels))
+    if len(found) != wanted:
+        raise ValueError("damaged PNG")
+    return found
+
+
+@compiled
+def _undo_up(filtered: NDArray[np.uint8], above: NDArray[np.uint8], rows: NDArray[np.uint8]) -> None:
+    for y in range(rows.shape[0]):
+        for x in range(rows.shape[1]):
+            rows[y, x] = filtered[y, x + 1] + (above[x] if y == 0 else rows[y - 1, x])
 
 
 def _body(encoded: bytes, kind: bytes) -> bytes:

@@ -11,7 +11,8 @@ from PIL import Image
 
 from vision.arrays import Mask
 from vision.codec.header import PILLOW_FORMATS
-from vision.codec.png import read_png
+from vision.codec.png import read_strips
+from vision.compiled import compiled
 
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _PIXEL_PARTS: Final = frozenset({
@@ -24,7 +25,6 @@ _JPEG_NAMES: Final = {0xC0: "SOF0", 0xC4: "DHT", 0xDB: "DQT", 0xDD: "DRI", 0xDA:
 _JPEG_APP: Final = range(0xE0, 0xF0)
 _JPEG_SOS: Final = 0xDA
 _RASTER_AT: Final = 12
-_OPAQUE_FROM: Final = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,17 @@ def verify_background(encoded: bytes, background: Mask, colour: tuple[int, int, 
     colour. WebP is lossy and gives levels near the edge: ask for `worst`.
     Raises ValueError where the sizes differ.
     """
-    return _compare(_pixels(encoded, "RGB"), background, colour)
+    wrong_px = worst = top = 0
+    levels = np.array(colour, np.int64)
+    for strip in _strips(encoded, "RGB"):
+        where = background[top : top + strip.shape[0]]
+        if where.shape != strip.shape[:2]:
+            raise ValueError(f"the file's rows {top} to {top + strip.shape[0]} do not fit a mask {background.shape}")
+        found = _off(strip, where, levels)
+        wrong_px, worst, top = wrong_px + found[0], max(worst, found[1]), top + strip.shape[0]
+    if top != background.shape[0]:
+        raise ValueError(f"the file has {top} rows, the mask {background.shape[0]}")
+    return ColourCheck(wrong_px, worst)
 
 
 def verify_hidden(encoded: bytes) -> ColourCheck:
@@ -55,11 +65,8 @@ def verify_hidden(encoded: bytes) -> ColourCheck:
 
     Lossy WebP spills the colours of visible pixels a few pixels over the edge; what was hidden it never had.
     """
-    pixels = _pixels(encoded, "RGBA")
-    # As one little-endian number a pixel: alpha 0 is below 2^24, and any colour under it is more than 0.
-    as_numbers = np.ascontiguousarray(pixels).view("<u4")[..., 0]
-    wrong = (as_numbers > 0) & (as_numbers < _OPAQUE_FROM)
-    return ColourCheck(wrong_px=int(np.count_nonzero(wrong)), worst=int(pixels[wrong][:, :3].max(initial=0)))
+    found = [_shown_through(strip) for strip in _strips(encoded, "RGBA")]
+    return ColourCheck(sum(wrong_px for wrong_px, _ in found), max(worst for _, worst in found))
 
 
 def foreign_parts(encoded: bytes) -> tuple[str, ...]:
@@ -79,26 +86,46 @@ def foreign_parts(encoded: bytes) -> tuple[str, ...]:
     return tuple(name for name in parts if name not in _PIXEL_PARTS)
 
 
-def _pixels(encoded: bytes, mode: str) -> NDArray[np.uint8]:
+def _strips(encoded: bytes, mode: str) -> Iterator[NDArray[np.uint8]]:
+    """(h, W, C) uint8 from the top down."""
     if encoded.startswith(_PNG_SIGNATURE):
-        pixels = read_png(encoded)
-        if pixels.shape[2:] != (len(mode),):
-            raise ValueError(f"the file does not hold {mode} pixels")
-        return pixels
+        for strip in read_strips(encoded):
+            if strip.shape[2] != len(mode):
+                raise ValueError(f"the file does not hold {mode} pixels")
+            yield strip
+        return
     with Image.open(BytesIO(encoded), formats=PILLOW_FORMATS) as image:
-        return np.asarray(image if image.mode == mode else image.convert(mode))
+        yield np.asarray(image if image.mode == mode else image.convert(mode))
 
 
-def _compare(pixels: NDArray[np.uint8], where: Mask, colour: tuple[int, int, int]) -> ColourCheck:
-    if pixels.shape[:2] != where.shape:
-        raise ValueError(f"the file has {pixels.shape[:2]} pixels, the mask {where.shape}")
-    wrong = np.zeros(where.shape, np.bool_)
-    for channel, level in enumerate(colour):
-        wrong |= pixels[..., channel] != level
-    wrong &= where
-    # The distance is worked out for the few that are wrong: this check runs on every output.
-    off = np.abs(pixels[wrong].astype(np.int16) - np.array(colour, np.int16))
-    return ColourCheck(wrong_px=len(off), worst=int(off.max(initial=0)))
+@compiled
+def _off(pixels: NDArray[np.uint8], where: Mask, colour: NDArray[np.int64]) -> tuple[int, int]:
+    """How many pixels of `where` have another colour, and by how many levels at most; signed, so that they subtract."""
+    count, worst = 0, 0
+    for y in range(where.shape[0]):
+        for x in range(where.shape[1]):
+            if where[y, x]:
+                far = 0
+                for channel in range(3):
+                    far = max(far, abs(int(pixels[y, x, channel] - colour[channel])))
+                count += far > 0
+                worst = max(worst, far)
+    return count, worst
+
+
+@compiled
+def _shown_through(pixels: NDArray[np.uint8]) -> tuple[int, int]:
+    """How many pixels of alpha 0 are not black, and by how many levels at most."""
+    count, worst = 0, 0
+    for y in range(pixels.shape[0]):
+        for x in range(pixels.shape[1]):
+            if pixels[y, x, 3] == 0:
+                far = 0
+                for channel in range(3):
+                    far = max(far, int(pixels[y, x, channel]))
+                count += far > 0
+                worst = max(worst, far)
+    return count, worst
 
 
 def _png_parts(encoded: bytes) -> Iterator[str]:
