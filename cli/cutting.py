@@ -139,7 +139,7 @@ class Cutter:
         encoded = render(made.foreground, made.alpha, format=output_format, background=colour)
         check(encoded, made.alpha, format=output_format, background=colour)
         write_whole(photo.item.output, encoded)
-        judgement = judge(made.facts, self._segmenter.calibration)
+        judgement = judge(made.facts)
         reasons = tuple(reason.value for reason in judgement.reasons)
         return Result(photo.item, judgement.verdict.value, reasons, took_s=time.perf_counter() - photo.started_at)
 
