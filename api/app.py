@@ -11,7 +11,7 @@ from api.context import Context
 from api.metrics import Metrics
 from api.middleware import RequestMiddleware
 from api.openapi import DESCRIPTION, describe
-from api.routes import files, jobs, keys, service, webhook_deliveries, webhook_endpoints
+from api.routes import files, jobs, keys, outputs, service, webhook_deliveries, webhook_endpoints
 from config.logging import configure_logging
 from config.settings import Settings
 from db.session import build_engine, build_sessions
@@ -73,6 +73,7 @@ def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
     app.state.context = context
     for router in (
         jobs.router,
+        outputs.router,
         files.router,
         webhook_endpoints.router,
         webhook_deliveries.router,

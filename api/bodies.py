@@ -6,6 +6,7 @@ from pydantic import BaseModel, ValidationError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
+from api.json_schema import schema_of
 from api.problems import ProblemError, from_job_error
 from api.uploads import read_json
 from jobs.errors import FieldError, JobError, pointer_to
@@ -30,7 +31,7 @@ async def read_body(request: Request, model: type[M]) -> M:
 
 def describe_body(model: type[BaseModel], *, is_required: bool = True) -> dict[str, Any]:
     """The `openapi_extra` of a route that reads this body."""
-    content = {"application/json": {"schema": model.model_json_schema()}}
+    content = {"application/json": {"schema": schema_of(model)}}
     return {"requestBody": {"required": is_required, "content": content}}
 
 

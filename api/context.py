@@ -31,7 +31,7 @@ class Context:
     @property
     def rules(self) -> Rules:
         """What the fields of a submission are judged by."""
-        return Rules(self.models.names, self.settings.model, self.egress)
+        return Rules(self.models.names, self.settings.model, self.egress, self.settings.max_megapixels)
 
     def base_url(self, request: Request) -> str:
         """Base of the URLs in replies and webhooks, without a slash at its end."""

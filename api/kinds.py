@@ -140,6 +140,48 @@ _OPTIONS: dict[str, Kind] = {
         "`background` is no colour, or a jpg is asked to be transparent.",
         "Use `transparent` (not with jpg), `white` or six hexadecimal digits such as `#f5f5f5`.",
     ),
+    "invalid_outputs": Kind(
+        422,
+        "The outputs are not valid.",
+        "`outputs` is no list of 1 to 10 objects, has a name twice, or stands beside `format` or `background`.",
+        'In a form, send them as JSON text: `[{"name": "main", "format": "jpg"}]`.',
+    ),
+    "invalid_output_name": Kind(
+        422,
+        "The output's name is not valid.",
+        "It has other characters than a to z, 0 to 9, - and _, or more than 64.",
+        "Use a name such as `main` or `thumb-200`.",
+    ),
+    "invalid_size": Kind(
+        422,
+        "The size is not valid.",
+        "`size` is spelled otherwise, has a side of 0 or more than 10,000 pixels, or too many megapixels.",
+        "Use `original`, `WxH`, `longest:N` or `megapixels:N`; `GET /v1/limits` tells the most megapixels.",
+    ),
+    "invalid_quality": Kind(
+        422,
+        "The quality is not valid.",
+        "`quality` is below 50 or above 100, or given for a png.",
+        "Use 50 to 100 with jpg or webp, or leave it out.",
+    ),
+    "invalid_crop_margin": Kind(
+        422,
+        "The margin is not valid.",
+        "`margin` is no list of one, two or four lengths, more than 500 px or 50 %, or given without `crop`.",
+        "Use `20px`, `10%` or up to four of them, and `crop`.",
+    ),
+    "invalid_scale": Kind(
+        422,
+        "The fill is not valid.",
+        "`fill` is no share from 10 % to 100 %, or stands beside `margin`.",
+        "Use `85%`, and no `margin`.",
+    ),
+    "invalid_position": Kind(
+        422,
+        "The position is not valid.",
+        "`position` is none of those listed, or outside 0 % to 100 %.",
+        "Use `original`, `center`, `X%` or `X% Y%`.",
+    ),
     "unknown_model": Kind(
         422, "The model is not known.", "No installed model has this name or id.", "`GET /v1/models` lists them."
     ),
@@ -216,6 +258,33 @@ _JOB: dict[str, Kind] = {
         "The files are gone.",
         "The job's files were removed at the end of their retention (`expires_at`).",
         "Submit the photo again; download results earlier.",
+    ),
+    "output_exists": Kind(
+        409,
+        "The job has an output of this name.",
+        "Outputs never change: a name is taken once.",
+        "Choose another name.",
+    ),
+    "too_many_outputs": Kind(
+        422, "The job has too many outputs.", "A job has 50 outputs at most.", "Submit the photo again for more."
+    ),
+    "no_matte": Kind(
+        409,
+        "The job has no matte.",
+        "It failed, was canceled or expired: there is nothing to make an output of.",
+        "Submit the photo again.",
+    ),
+    "output_failed": Kind(
+        409,
+        "The output could not be made.",
+        "It was asked for later and failed; the job shows its error.",
+        "See the output's `error`; ask for another one under another name.",
+    ),
+    "matte_lost": Kind(
+        500,
+        "The matte is gone from the file store.",
+        "Its file was lost before a further output was made of it.",
+        "Submit the photo again; the operator looks after the store.",
     ),
     "worker_crashed": Kind(
         500,

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from api.json_schema import schema_of
 from api.kinds import KINDS
 from api.problems import MEDIA_TYPE
 from api.schemas import Problem
@@ -72,11 +73,13 @@ def _tidy(responses: dict[str, Any]) -> dict[str, Any]:
 
 
 def _submit_body() -> dict[str, Any]:
-    fields = JobCreate.model_json_schema()
+    fields = schema_of(JobCreate)
     by_url = {**fields, "required": ["image_url"]}
     file = {"type": "string", "format": "binary", "description": "The photo: JPEG, PNG or WebP."}
     labels = {"type": "string", "description": "The labels as a JSON object.", "examples": ['{"sku": "MUG-1"}']}
-    in_form = {**fields, "properties": {FILE_FIELD: file, **fields["properties"], "labels": labels}}
+    outputs = {"type": "string", "description": "The outputs as a JSON list.", "examples": ['[{"format": "jpg"}]']}
+    texts = {"labels": labels, "outputs": outputs}
+    in_form = {**fields, "properties": {FILE_FIELD: file, **fields["properties"], **texts}}
     return {
         "required": True,
         "content": {

@@ -72,17 +72,43 @@ class File(BaseModel):
     format: str = Field(examples=["png"])
 
 
-class OutputFile(File):
-    """One output."""
+class OutputOptions(BaseModel):
+    """Effective options of an output, defaults filled in."""
 
     name: str = Field(examples=["cutout"])
+    format: str = Field(examples=["png"])
+    size: str = Field(examples=["original"])
+    background: str = Field(examples=["transparent"])
+    quality: int | None
+    crop: bool
+    margin: str = Field(examples=["0"])
+    fill: str | None
+    position: str = Field(examples=["original"])
+
+
+class OutputObject(BaseModel):
+    """One output. Those of the submission come when the job succeeds, whole; one asked for later is queued first."""
+
+    name: str = Field(examples=["cutout"])
+    object: Literal["output"] = "output"
+    status: JobStatus = Field(description="`queued`, `processing`, `succeeded` or `failed`.")
+    url: str = Field(examples=[f"https://packshot.example/v1/jobs/{_JOB}/outputs/cutout"])
+    sha256: str | None = Field(description="Like the sizes null until the output has succeeded.")
+    width: int | None
+    height: int | None
+    bytes: int | None
+    format: str = Field(examples=["png"])
+    upscaled: bool = Field(description="Whether pixels were made up to reach the size.")
+    params: OutputOptions
+    error: JobProblem | None
+    created_at: Time
+    completed_at: Time | None
 
 
 class Params(BaseModel):
     """Effective options, defaults filled in."""
 
-    format: str = Field(examples=["png"])
-    background: str = Field(examples=["transparent"])
+    outputs: list[OutputOptions]
     model: str = Field(examples=["unet-fast"])
     existing_alpha: str = Field(examples=["auto"])
 
@@ -110,7 +136,7 @@ class JobObject(BaseModel):
     expires_at: Time | None = Field(description="When the files are removed; null until the job has ended.")
     input: JobInput
     params: Params
-    outputs: list[OutputFile]
+    outputs: list[OutputObject]
     matte: File | None
     error: JobProblem | None
     metrics: dict[str, Any] = Field(examples=[{"queue_ms": 12, "infer_ms": 240}])

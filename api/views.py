@@ -1,8 +1,8 @@
 """Rows to the objects of replies."""
 
 from api.problems import job_problem
-from api.schemas import File, JobInput, JobObject, JobProblem, JobUrls, OutputFile, Params
-from db.models import Job, JobStatus
+from api.schemas import File, JobInput, JobObject, JobProblem, JobUrls, OutputObject, OutputOptions, Params
+from db.models import Job, Output
 from jobs.ids import job_public_id
 
 
@@ -33,9 +33,9 @@ def job_object(job: Job, *, base_url: str) -> JobObject:
             height=job.input_height,
         ),
         params=Params(**job.params),
-        outputs=_outputs(job, url),
+        outputs=[output_object(output, url) for output in job.outputs],
         matte=_matte(job, url),
-        error=JobProblem(**job_problem(job.error_code, job.error_detail)) if job.error_code else None,
+        error=_problem(job),
         metrics=job.metrics,
         model=job.model_version,
         runtime=job.runtime,
@@ -45,20 +45,27 @@ def job_object(job: Job, *, base_url: str) -> JobObject:
     )
 
 
-def _outputs(job: Job, url: str) -> list[OutputFile]:
-    return [
-        OutputFile(
-            name=output.name,
-            url=f"{url}/outputs/{output.name}",
-            sha256=output.sha256,
-            width=output.width,
-            height=output.height,
-            bytes=output.bytes,
-            format=output.format,
-        )
-        for output in job.outputs
-        if output.status is JobStatus.SUCCEEDED
-    ]
+def output_object(output: Output, job_url: str) -> OutputObject:
+    """An output as it stands."""
+    return OutputObject(
+        name=output.name,
+        status=output.status,
+        url=f"{job_url}/outputs/{output.name}",
+        sha256=output.sha256,
+        width=output.width,
+        height=output.height,
+        bytes=output.bytes,
+        format=output.format,
+        upscaled=output.upscaled,
+        params=OutputOptions(**output.params),
+        error=_problem(output),
+        created_at=output.created_at,
+        completed_at=output.completed_at,
+    )
+
+
+def _problem(row: Job | Output) -> JobProblem | None:
+    return JobProblem(**job_problem(row.error_code, row.error_detail)) if row.error_code else None
 
 
 def _matte(job: Job, url: str) -> File | None:

@@ -6,10 +6,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -17,18 +16,16 @@ from cli.plan import Item, Result
 from config.settings import Settings
 from jobs.params import JobParams
 from vision.arrays import Logits
-from vision.codec.encode import OutputFormat
 from vision.codec.header import Limits, probe
-from vision.compose import parse_colour
 from vision.cutout import ExistingAlpha, Subject, make_cutout, prepare_subject
 from vision.errors import ImageError
-from vision.output import check, render
 from vision.qc import judge
 from vision.segmenters.unet import Prepared
 from worker.boundary import contain, job_error
 from worker.decoders import DecoderPool
 from worker.microbatch import predict_each
 from worker.models import StagedSegmenter
+from worker.outputs import make_output
 
 _AHEAD = 2
 """Microbatches decoded, or being decoded, before their forward."""
@@ -134,11 +131,8 @@ class Cutter:
         if photo.prepared is not None and canvas_logits is not None:
             logits = photo.prepared.letterbox.crop(canvas_logits)
         made = make_cutout(photo.subject, logits)
-        output_format = cast("OutputFormat", self._params.format)
-        colour = parse_colour(self._params.background)
-        encoded = render(made.foreground, made.alpha, format=output_format, background=colour)
-        check(encoded, made.alpha, format=output_format, background=colour)
-        write_whole(photo.item.output, encoded)
+        [output] = self._params.outputs
+        write_whole(photo.item.output, make_output(made.foreground, made.alpha, asdict(made.facts), output).file)
         judgement = judge(made.facts)
         reasons = tuple(reason.value for reason in judgement.reasons)
         return Result(photo.item, judgement.verdict.value, reasons, took_s=time.perf_counter() - photo.started_at)

@@ -52,7 +52,7 @@ def remove(
         params = parse_params(options, models=installed_models().names, default_model=settings.model)
     except JobError as error:
         raise fail(error.detail, code=2) from None
-    items = plan(paths, out, params.format)
+    items = plan(paths, out, params.outputs[0].format)
     results = [Result(item, problem=item.problem) for item in items if item.problem is not None]
     sound = [item for item in items if item.problem is None]
     todo = [item for item in sound if force or not item.is_done]

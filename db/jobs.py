@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from db import paging
 from db.batch_models import Batch, Upload
+from db.claims import Row, Table
 from db.models import Fetch, Job, JobStatus, Matte, Output
 from db.webhook_models import WebhookEvent
 
@@ -22,34 +23,35 @@ _ROW_ID = re.compile(r"(?<=/)[0-9a-f]{32}(?=[/.])")
 
 def move(
     session: Session,
-    job_id: UUID,
+    row_id: UUID,
     *,
     to: JobStatus,
     from_: Collection[JobStatus],
     attempt: int | None,
+    table: type[Row] = Job,  # type: ignore[assignment]
     **values: Any,
-) -> Job | None:
-    """Change a job's status if it stands in one of `from_`, and, where `attempt` is given, still under that attempt.
+) -> Row | None:
+    """Change a row's status if it stands in one of `from_`, and, where `attempt` is given, still under that attempt.
 
-    Returns the job as it now stands, or None when the guard refused: someone else was first. A lease ends with it,
-    and with `completed_at` the retention of its files begins.
+    Returns the row as it now stands, or None when the guard refused: someone else was first. A lease ends with it,
+    and with a job's `completed_at` the retention of its files begins.
     """
-    query = update(Job).where(Job.id == job_id, Job.status.in_(from_))
+    query = update(table).where(table.id == row_id, table.status.in_(from_))
     if attempt is not None:
-        query = query.where(Job.attempt == attempt)
+        query = query.where(table.attempt == attempt)
     values = {"status": to, "leased_until": None, **values}
-    if "completed_at" in values:
+    if "completed_at" in values and table is Job:
         values["expires_at"] = values["completed_at"] + Job.retention
     return session.scalar(
-        query.values(**values).returning(Job).execution_options(synchronize_session=False, populate_existing=True),
+        query.values(**values).returning(table).execution_options(synchronize_session=False, populate_existing=True),
     )
 
 
-def put_off(session: Session, job_id: UUID, pause: timedelta) -> None:
+def put_off(session: Session, row_id: UUID, pause: timedelta, *, table: Table) -> None:
     """Due again after a pause, by the database's clock."""
     session.execute(
-        update(Job)
-        .where(Job.id == job_id)
+        update(table)
+        .where(table.id == row_id)
         .values(due_at=func.now() + pause)
         .execution_options(synchronize_session=False)
     )
@@ -84,15 +86,31 @@ def page(
     return paging.cut(session, query, Job.id, limit=limit, after=after, before=before)
 
 
-def expired_leases(session: Session, *, limit: int) -> Sequence[Job]:
-    """Lock jobs whose worker went silent: the lease ran out, by the database's clock."""
+def expired_leases(session: Session, table: type[Row], *, limit: int) -> Sequence[Row]:
+    """Lock rows whose worker went silent: the lease ran out, by the database's clock."""
     return session.scalars(
-        select(Job)
-        .where(Job.status == JobStatus.PROCESSING, Job.leased_until < func.now())
-        .order_by(Job.leased_until)
+        select(table)
+        .where(table.status == JobStatus.PROCESSING, table.leased_until < func.now())
+        .order_by(table.leased_until)
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
+
+
+def overdue(session: Session, *, limit: int) -> Sequence[UUID]:
+    """Lock jobs that are not final and whose deadline has passed, by the database's clock."""
+    return session.scalars(
+        select(Job.id)
+        .where(Job.deadline_at <= func.now(), Job.completed_at.is_(None))
+        .order_by(Job.deadline_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+
+
+def lock(session: Session, job_id: UUID) -> None:
+    """Lock a job's row until the transaction ends."""
+    session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
 
 
 def add_outputs(session: Session, outputs: Sequence[Output]) -> None:

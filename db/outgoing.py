@@ -6,12 +6,14 @@ attempt number is the fencing token.
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from operator import eq, gt
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, func, select, update
+from sqlalchemy import ColumnElement, exists, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from db.claims import TABLES, Table
 from db.models import Fetch, Job, JobStatus
 from db.webhook_models import DeliveryStatus, WebhookDelivery
 
@@ -70,11 +72,16 @@ def lock_job(session: Session, job_id: UUID) -> None:
     session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
 
 
+def _is_due(table: Table) -> tuple[ColumnElement[bool], ...]:
+    return table.status == JobStatus.QUEUED, table.due_at.is_not(None), table.due_at <= func.now()
+
+
 def waiting(session: Session) -> tuple[bool, bool]:
-    """(jobs are due for a gpu worker, fetches or deliveries are due for an io worker)."""
-    due = (Job.status == JobStatus.QUEUED, Job.due_at.is_not(None), Job.due_at <= func.now())
-    # Two questions, one for each partial index.
-    healthy, suspect = exists().where(*due, Job.crashes == 0), exists().where(*due, Job.crashes > 0)
+    """(jobs or outputs are due for a gpu worker, fetches or deliveries are due for an io worker)."""
+    # Questions apart, one for each partial index.
+    healthy, suspect = (
+        or_(*(exists().where(*_is_due(table), crashed(table.crashes, 0)) for table in TABLES)) for crashed in (eq, gt)
+    )
     fetches = exists().where(Fetch.due_at <= func.now())
     deliveries = exists().where(WebhookDelivery.status == DeliveryStatus.PENDING, WebhookDelivery.due_at <= func.now())
     gpu, io = session.execute(select(healthy | suspect, fetches | deliveries)).one()

@@ -14,16 +14,21 @@ from jobs.params import JobParams, parse_params
 
 @dataclass(frozen=True)
 class Rules:
-    """What fields are judged by: the models that workers can run, and the URLs that may be called."""
+    """What fields are judged by: the models that workers can run, the URLs that may be called, the largest picture."""
 
     models: Collection[str]
     default_model: str
     egress: Policy
+    max_megapixels: float = 50.0
 
 
 def is_storable(text: str) -> bool:
     """PostgreSQL stores every text but U+0000 and halves of surrogate pairs, which JSON can spell."""
     return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+_JSON_IN_FORMS = {"labels": "object", "outputs": "list"}
+"""Fields that are text in a form and a line of CSV."""
 
 
 def _storable(text: str) -> str:
@@ -36,6 +41,45 @@ def _storable(text: str) -> str:
 Text = Annotated[str, AfterValidator(_storable)]
 LabelKey = Annotated[Text, Field(min_length=1, max_length=64)]
 LabelValue = Annotated[Text, Field(max_length=512)]
+
+
+class OutputCreate(BaseModel):
+    """The options of one output file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Text | None = Field(None, description="A name of its own; `cutout` by default.", examples=["main"])
+    format: Text | None = Field(None, description="`png` (default), `webp` or `jpg`.", examples=["jpg"])
+    size: Text | None = Field(
+        None,
+        description="`original` (default), `WxH` (fitted and centred), `longest:N` (pixels of the longer side), or "
+        "`megapixels:N` (at most). Where pixels are made up to reach it, the output says `upscaled`.",
+        examples=["2000x2000"],
+    )
+    background: Text | None = Field(
+        None,
+        description="`transparent` (default), `white` or a colour such as `#f5f5f5`. A jpg is white by default.",
+        examples=["white"],
+    )
+    quality: int | None = Field(None, description="50 to 100, for jpg and webp.", examples=[90])
+    crop: bool | None = Field(None, description="Show the product's box and its margins, not the whole photo.")
+    margin: Text | None = Field(
+        None,
+        description="Room around a crop: one, two or four lengths as in CSS, each `20px` of the photo or `10%` of the "
+        "product's side.",
+        examples=["10%"],
+    )
+    fill: Text | None = Field(
+        None,
+        description="Scale the product so that it takes this share of the frame's width or height, `10%` to `100%`.",
+        examples=["85%"],
+    )
+    position: Text | None = Field(
+        None,
+        description="Where the product stands: `original` (default), `center` (with `fill`), `X%` or `X% Y%` of the "
+        "free room.",
+        examples=["center"],
+    )
 
 
 class JobCreate(BaseModel):
@@ -55,6 +99,12 @@ class JobCreate(BaseModel):
         None,
         description="`transparent` (default), `white` or a colour such as `#f5f5f5`. A jpg is white by default.",
         examples=["white"],
+    )
+    outputs: list[OutputCreate] | None = Field(
+        None,
+        description="The files to make of the one matte, up to 10. `format` and `background` are short for a single "
+        "one named `cutout`.",
+        examples=[[{"name": "main", "format": "jpg", "size": "2000x2000", "fill": "85%"}, {"name": "cutout"}]],
     )
     model: Text | None = Field(
         None, description="Name or id of a model of `GET /v1/models`; the service's default otherwise."
@@ -98,8 +148,13 @@ def judge(fields: Mapping[str, Any], rules: Rules) -> Judged:
     given, errors = _fields(fields)
     params = JobParams()
     try:
-        options = given.model_dump(include={"format", "background", "model", "existing_alpha"})
-        params = parse_params(options, models=rules.models, default_model=rules.default_model)
+        options = given.model_dump(include={"format", "background", "outputs", "model", "existing_alpha"})
+        params = parse_params(
+            options,
+            models=rules.models,
+            default_model=rules.default_model,
+            max_megapixels=rules.max_megapixels,
+        )
     except JobError as error:
         errors += error.errors
     webhook_url = _url(given.webhook_url, "webhook_url", rules.egress, errors)
@@ -111,26 +166,35 @@ def _fields(fields: Mapping[str, Any]) -> tuple[JobCreate, list[FieldError]]:
     """The known, well-formed fields, and what is wrong with the others."""
     errors: list[FieldError] = []
     fields = dict(fields)
-    if isinstance(labels := fields.get("labels"), str):
+    for name, what in _JSON_IN_FORMS.items():
+        if not isinstance(fields.get(name), str):
+            continue
         try:
-            fields["labels"] = json.loads(labels)
+            fields[name] = json.loads(fields[name])
         except (ValueError, RecursionError):
-            del fields["labels"]
-            errors.append(FieldError("/labels", "invalid_labels", "labels: not a JSON object."))
+            del fields[name]
+            errors.append(FieldError(f"/{name}", f"invalid_{name}", f"{name}: not a JSON {what}."))
     try:
         return JobCreate.model_validate(fields), errors
     except ValidationError as error:
-        found = {str(problem["loc"][0]): _field_error(problem) for problem in error.errors(include_url=False)}
-    errors += found.values()
-    return JobCreate.model_validate({name: value for name, value in fields.items() if name not in found}), errors
+        found = [_field_error(problem) for problem in error.errors(include_url=False)]
+    # One error a field, but every one inside the outputs.
+    errors += {error.pointer: error for error in found}.values()
+    bad = {error.pointer.split("/")[1] for error in found}
+    return JobCreate.model_validate(
+        {name: value for name, value in fields.items() if pointer_to(name)[1:] not in bad}
+    ), errors
 
 
 def _field_error(problem: Any) -> FieldError:
-    name = str(problem["loc"][0])
+    path = problem["loc"] if problem["loc"][0] == "outputs" else problem["loc"][:1]
+    pointer = "".join(pointer_to(part) for part in path)
     if problem["type"] == "extra_forbidden":
-        return FieldError(pointer_to(name), "unknown_field", "There is no such field.")
+        return FieldError(pointer, "unknown_field", "There is no such field.")
+    name = str(problem["loc"][0])
     codes = {"labels": "invalid_labels", "image_url": "invalid_image_url", "webhook_url": "invalid_webhook_url"}
-    return FieldError(pointer_to(name), codes.get(name, "invalid_option"), f"{name}: {problem['msg']}.")
+    code = "invalid_outputs" if path == ("outputs",) else codes.get(name, "invalid_option")
+    return FieldError(pointer, code, f"{'.'.join(str(part) for part in path)}: {problem['msg']}.")
 
 
 def _url(given: str | None, name: str, policy: Policy, errors: list[FieldError]) -> str | None:

@@ -1,53 +1,49 @@
 """The options of a job, the same in a form, in JSON and on the command line; defaults filled in, errors coded."""
 
-import re
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from jobs.errors import FieldError, JobError
+from jobs.output_params import MAX_OUTPUTS, OutputParams, parse_output
 
-FORMATS = ("png", "webp", "jpg")
 EXISTING_ALPHA = ("auto", "ignore", "multiply")
-TRANSPARENT = "transparent"
-
-_HEX = re.compile(r"#[0-9a-f]{6}")
+_SHORTHAND = ("format", "background")
 
 
 @dataclass(frozen=True)
 class JobParams:
     """Effective options.
 
-    `format` of the cutout; `background`: `transparent` or `#rrggbb`; `model`: a name or an id `name@version`;
-    `existing_alpha`: what becomes of an alpha channel that the photo already has (`vision.cutout` explains).
+    `outputs`: the files to make of the one matte; `model`: a name or an id `name@version`; `existing_alpha`: what
+    becomes of an alpha channel that the photo already has (`vision.cutout` explains).
     """
 
-    format: str = "png"
-    background: str = TRANSPARENT
+    outputs: tuple[OutputParams, ...] = (OutputParams(),)
     model: str = ""
     existing_alpha: str = "auto"
 
     def to_json(self) -> dict[str, Any]:
         """As stored in `jobs.params` and shown in replies."""
-        return asdict(self)
+        outputs = [output.to_json() for output in self.outputs]
+        return {"outputs": outputs, "model": self.model, "existing_alpha": self.existing_alpha}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "JobParams":
         """Back from `jobs.params`. Options unknown to this version are left: a newer API may have stored them."""
-        return cls(**{name: value for name, value in stored.items() if name in cls.__dataclass_fields__})
+        outputs = tuple(OutputParams.from_json(output) for output in stored["outputs"])
+        return cls(outputs, stored["model"], stored["existing_alpha"])
 
 
-def parse_params(given: Mapping[str, str | None], *, models: Collection[str], default_model: str) -> JobParams:
-    """Check the options given by a caller and fill in the defaults.
+def parse_params(
+    given: Mapping[str, Any], *, models: Collection[str], default_model: str, max_megapixels: float = 50.0
+) -> JobParams:
+    """Check the options given by a caller, which have the right types, and fill in the defaults.
 
     `models` holds the names and ids that workers can run. Raises `JobError` `invalid_options` with one `FieldError`
     for each bad option, all of them at once.
     """
-    errors: list[FieldError] = []
-    output_format = (given.get("format") or "png").lower()
-    output_format = "jpg" if output_format == "jpeg" else output_format
-    if output_format not in FORMATS:
-        errors.append(FieldError("/format", "invalid_format", f"format is one of {', '.join(FORMATS)}."))
+    outputs, errors = _outputs(given, max_megapixels)
     model = given.get("model") or default_model
     if model not in models:
         errors.append(FieldError("/model", "unknown_model", f"model is one of {', '.join(sorted(models))}."))
@@ -56,25 +52,28 @@ def parse_params(given: Mapping[str, str | None], *, models: Collection[str], de
         errors.append(
             FieldError("/existing_alpha", "invalid_option", f"existing_alpha is one of {', '.join(EXISTING_ALPHA)}.")
         )
-    background = _background(given.get("background"), output_format, errors)
     if errors:
         raise JobError("invalid_options", " ".join(error.detail for error in errors), errors=tuple(errors))
-    return JobParams(output_format, background, model, existing_alpha)
+    return JobParams(outputs, model, existing_alpha)
 
 
-def _background(given: str | None, output_format: str, errors: list[FieldError]) -> str:
-    """The background in its one spelling; JPEG has no transparency, so its default is white."""
-    if not given:
-        return "#ffffff" if output_format == "jpg" else TRANSPARENT
-    background = {"white": "#ffffff"}.get(given.lower(), given.lower())
-    if background == TRANSPARENT and output_format == "jpg":
-        errors.append(FieldError("/background", "invalid_bg_color", "A jpg can't be transparent; name a colour."))
-    elif background != TRANSPARENT and not _HEX.fullmatch(background):
-        errors.append(
-            FieldError(
-                "/background",
-                "invalid_bg_color",
-                "background is transparent, white or a colour like #f5f5f5.",
-            )
-        )
-    return background
+def _outputs(given: Mapping[str, Any], max_megapixels: float) -> tuple[tuple[OutputParams, ...], list[FieldError]]:
+    """Those listed, or the one named `cutout` that `format` and `background` describe."""
+    listed = given.get("outputs")
+    shorthand = {name: given.get(name) for name in _SHORTHAND}
+    if listed is None:
+        output, errors = parse_output(shorthand, max_megapixels=max_megapixels)
+        return (output,), errors
+    if not 0 < len(listed) <= MAX_OUTPUTS:
+        return (), [FieldError("/outputs", "invalid_outputs", f"outputs has 1 to {MAX_OUTPUTS} entries.")]
+    parsed = [
+        parse_output(output, at=f"/outputs/{number}", max_megapixels=max_megapixels)
+        for number, output in enumerate(listed)
+    ]
+    outputs = tuple(output for output, _ in parsed)
+    errors = [error for _, found in parsed for error in found]
+    for name in (name for name, value in shorthand.items() if value is not None):
+        errors.append(FieldError(f"/{name}", "invalid_outputs", f"Beside outputs, {name} belongs into its entries."))
+    if len({output.name for output in outputs}) < len(outputs):
+        errors.append(FieldError("/outputs", "invalid_outputs", "Each output needs a name of its own."))
+    return outputs, errors

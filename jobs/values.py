@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from db.models import Verdict
+from db.models import Job, Output, Verdict
 from jobs.params import JobParams
 
 
@@ -65,7 +65,10 @@ class StoredMatte:
 
 @dataclass(frozen=True)
 class ClaimedJob:
-    """A job in a worker's hands. `attempt` fences: only this attempt may finish it."""
+    """A job in a worker's hands, or a further output of one that has ended: then `output_id` names that.
+
+    `attempt` is that of the row in hand. It fences: only this attempt may finish it.
+    """
 
     id: UUID
     api_key_id: UUID
@@ -78,11 +81,17 @@ class ClaimedJob:
     metrics: dict[str, Any]
     matte: StoredMatte | None
     has_webhook: bool
+    output_id: UUID | None = None
+
+    @property
+    def table(self) -> type[Job] | type[Output]:
+        """Of the row in hand."""
+        return Job if self.output_id is None else Output
 
     @property
     def held(self) -> tuple[UUID, int]:
-        """What a worker holds of it: the job under this attempt."""
-        return self.id, self.attempt
+        """What a worker holds: the row under this attempt."""
+        return self.output_id or self.id, self.attempt
 
     @property
     def megapixels(self) -> float:
@@ -101,6 +110,8 @@ class StoredOutput:
     width: int
     height: int
     bytes: int
+    upscaled: bool = False
+    params: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

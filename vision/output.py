@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from vision.arrays import Alpha, Mask, RgbImage
-from vision.codec.encode import OutputFormat, encode_jpeg, encode_png, encode_webp
+from vision.codec.encode import JPEG_QUALITY, WEBP_QUALITY, OutputFormat, encode_jpeg, encode_png, encode_webp
 from vision.codec.verify import foreign_parts, verify_background, verify_hidden
 from vision.compose import WHITE, Colour, cutout, flatten
 from vision.cutout import make_cutout, prepare_subject
@@ -30,20 +30,28 @@ def warm_up() -> None:
         check(encoded, made.alpha, format="png", background=background)
 
 
-def render(foreground: RgbImage, alpha: Alpha, *, format: OutputFormat, background: Colour | None) -> bytes:  # noqa: A002
+def render(
+    foreground: RgbImage,
+    alpha: Alpha,
+    *,
+    format: OutputFormat,  # noqa: A002
+    background: Colour | None,
+    quality: int | None = None,
+) -> bytes:
     """Compose and encode. foreground (H, W, 3) uint8, alpha (H, W); `background` None keeps it transparent.
 
+    `quality` of the lossy formats, 1 to 100; None is their own default.
     ValueError for a JPEG without a background: it has no transparency.
     """
     if background is None:
         if format == "jpg":
             raise ValueError("a JPEG needs a background colour")
         rgba = cutout(foreground, alpha)
-        return encode_png(rgba) if format == "png" else encode_webp(rgba)
+        return encode_png(rgba) if format == "png" else encode_webp(rgba, quality=quality or WEBP_QUALITY)
     flat = flatten(foreground, alpha, background)
     if format == "jpg":
-        return encode_jpeg(flat, hidden(alpha))
-    return encode_png(flat) if format == "png" else encode_webp(flat)
+        return encode_jpeg(flat, hidden(alpha), quality=quality or JPEG_QUALITY)
+    return encode_png(flat) if format == "png" else encode_webp(flat, quality=quality or WEBP_QUALITY)
 
 
 def hidden(alpha: Alpha) -> Mask:

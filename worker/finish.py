@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy.orm import Session
@@ -18,17 +18,17 @@ from dispatch.names import Bell
 from jobs import work
 from jobs.errors import JobError
 from jobs.ids import new_id
+from jobs.output_params import OutputParams
 from jobs.values import ClaimedJob, NewMatte, Outcome, StoredOutput
 from storage.keys import matte_key, output_key
 from storage.port import Storage, StorageUnavailableError
 from vision.arrays import Alpha, Logits, RgbImage
-from vision.codec.encode import OutputFormat, encode_matte
-from vision.compose import parse_colour
+from vision.codec.encode import encode_matte
 from vision.cutout import make_cutout
 from vision.foreground import estimate_foreground
-from vision.output import check, render
 from vision.qc import judge
 from worker.intake import Photo
+from worker.outputs import Made, make_output
 from worker.pulse import Pulse
 
 log = structlog.get_logger(__name__)
@@ -70,25 +70,17 @@ class Finisher:
         job, stages = photo.job, photo.stages
         with stages.time("post_ms"):
             cut = _cut(photo, logits)
-        output_format = cast("OutputFormat", job.params.format)
-        colour = parse_colour(job.params.background)
+        outputs: list[StoredOutput] = []
+        files: dict[str, bytes] = {}
         with stages.time("encode_ms"):
-            encoded = render(cut.foreground, cut.alpha, format=output_format, background=colour)
-            check(encoded, cut.alpha, format=output_format, background=colour)
-            matte_file = encode_matte(cut.alpha) if cut.is_new else None
+            for params in job.params.outputs:
+                made = make_output(cut.foreground, cut.alpha, cut.facts, params)
+                outputs.append(_stored(job, params, made))
+                files[outputs[-1].key] = made.file
+            matte_file = encode_matte(cut.alpha) if cut.is_new and job.output_id is None else None
         height, width = cut.alpha.shape
         matte_id = new_id()
-        output = StoredOutput(
-            name="cutout",
-            key=output_key(job.id, job.attempt, "cutout", output_format),
-            format=output_format,
-            sha256=hashlib.sha256(encoded).hexdigest(),
-            width=width,
-            height=height,
-            bytes=len(encoded),
-        )
         matte = None
-        files = {output.key: encoded}
         if matte_file is not None:
             sha256 = hashlib.sha256(matte_file).hexdigest()
             matte = NewMatte(matte_id, matte_key(matte_id), sha256, width, height, len(matte_file))
@@ -96,7 +88,7 @@ class Finisher:
         with stages.time("store_ms"):
             self._store(files)
         outcome = Outcome(
-            outputs=[output],
+            outputs=outputs,
             verdict=cut.verdict,
             reasons=cut.reasons,
             facts=cut.facts,
@@ -136,7 +128,7 @@ class Finisher:
             return
         commit_ms = round((time.perf_counter() - start) * 1000)
         spent = {name: value for name, value in outcome.metrics.items() if name.endswith("_ms")}
-        self.pulse.count({"jobs": 1, "commit_ms": commit_ms, **spent})
+        self.pulse.count({"jobs" if job.output_id is None else "outputs": 1, "commit_ms": commit_ms, **spent})
         log.info("job_succeeded", verdict=outcome.verdict.value, commit_ms=commit_ms)
         self._ring(job)
 
@@ -178,6 +170,20 @@ class Finisher:
                 log.warning("commit_failed", error=type(error).__name__, tries=tries + 1)
                 time.sleep(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
                 tries += 1
+
+
+def _stored(job: ClaimedJob, params: OutputParams, made: Made) -> StoredOutput:
+    return StoredOutput(
+        name=params.name,
+        key=output_key(job.id, job.attempt, params.name, params.format),
+        format=params.format,
+        sha256=hashlib.sha256(made.file).hexdigest(),
+        width=made.width,
+        height=made.height,
+        bytes=len(made.file),
+        upscaled=made.upscaled,
+        params=params.to_json(),
+    )
 
 
 def _cut(photo: Photo, logits: Logits | None) -> _Cut:

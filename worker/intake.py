@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jobs.errors import JobError
 from jobs.values import ClaimedJob
 from storage.port import ObjectNotFoundError, Storage
 from vision.arrays import Alpha
@@ -39,10 +40,12 @@ class Intake:
     def take(self, job: ClaimedJob) -> Photo:
         """Read, decode in a child process, letterbox.
 
-        `JobError`, `ImageError`, `StorageUnavailableError`, `ObjectNotFoundError`.
+        `JobError` (`matte_lost` for a further output, which never asks the network), `ImageError`,
+        `StorageUnavailableError`, `ObjectNotFoundError`.
         """
         stages = Stages({"queue_ms": job.queue_ms})
-        segmenter = self.models.get(job.params.model)
+        # A further output asks no network: whatever model its matte is of.
+        segmenter = self.models.default if job.output_id else self.models.get(job.params.model)
         with stages.time("decode_ms"):
             with self.storage.open(job.input_key) as file:
                 data = file.read()
@@ -53,6 +56,8 @@ class Intake:
             stored = self._stored_alpha(job, subject)
         prepared = None
         if subject.needs_network and stored is None:
+            if job.output_id is not None:
+                raise JobError("matte_lost", "The matte that this output is to be made of is not in the file store.")
             with stages.time("letterbox_ms"):
                 prepared = segmenter.prepare(subject.seen)
         return Photo(job, subject, segmenter, prepared, stored, stages)

@@ -22,7 +22,7 @@ from db.session import Sessions, build_engine, build_sessions
 from dispatch.celery_app import build_celery
 from dispatch.doorbell import Doorbell
 from dispatch.names import Bell
-from jobs import endpoints, work
+from jobs import deadlines, endpoints, work
 from storage.keys import PREFIXES
 from storage.local import LocalStorage
 from storage.port import Storage, StorageError, StoredObject
@@ -122,6 +122,16 @@ def _return_lost(res: SweepResources) -> int:
     return _in_rounds(some)
 
 
+def _expire(res: SweepResources) -> int:
+    """Jobs whose deadline has passed end."""
+
+    def some() -> int:
+        with res.sessions.begin() as session:
+            return deadlines.expire_overdue(session, limit=_LIMIT)
+
+    return _in_rounds(some)
+
+
 def _ring(res: SweepResources) -> int:
     """Ring for rows that are due: the message for them may be lost, and its mark still stand."""
     with res.sessions.begin() as session:
@@ -217,6 +227,7 @@ def _remove(storage: Storage, keys: Iterable[str]) -> None:
 # In this order: what was lost is rung for in the same sweep.
 _STEPS: dict[str, Callable[[SweepResources], int]] = {
     "returned": _return_lost,
+    "expired": _expire,
     "rung": _ring,
     "purged": _purge,
     "forgotten": _forget,

@@ -13,7 +13,7 @@ from api.intake import POLL_S
 from api.openapi import FILE_RESPONSE, problems
 from api.problems import ProblemError
 from api.routes.jobs import JobId
-from db.models import Job, Matte, Output
+from db.models import Job, JobStatus, Matte, Output
 from jobs import service
 from jobs.filenames import content_disposition, stem_of
 from jobs.lifecycle import FINAL
@@ -44,9 +44,14 @@ def download_output(
         job = service.find(session, job_id, api_key_id=caller)
     _require_files(job)
     output = next((output for output in job.outputs if output.name == name), None)
+    if output is not None and output.status is JobStatus.FAILED:
+        raise ProblemError("output_failed", f"It failed with {output.error_code}: {output.error_detail}")
+    if output is not None and output.key is None:
+        raise _not_ready(f"The output is {output.status.value}.")
     if output is None or output.key is None:
         raise ProblemError("not_found", "The job has no such output.")
-    filename = f"{stem_of(job.filename, otherwise=job_id)}.{output.format}"
+    suffix = "" if name == "cutout" else f"-{name}"
+    filename = f"{stem_of(job.filename, otherwise=job_id)}{suffix}.{output.format}"
     return _send(context, output.key, output, filename, if_none_match)
 
 
@@ -64,10 +69,13 @@ def download_matte(context: InContext, caller: Reader, job_id: JobId, if_none_ma
 
 def _require_files(job: Job) -> None:
     if job.status not in FINAL:
-        detail = f"The job is {job.status.value}; its files come when it has succeeded."
-        raise ProblemError("not_ready", detail, headers={"Retry-After": str(POLL_S)})
+        raise _not_ready(f"The job is {job.status.value}; its files come when it has succeeded.")
     if job.files_purged_at is not None:
         raise _purged()
+
+
+def _not_ready(detail: str) -> ProblemError:
+    return ProblemError("not_ready", detail, headers={"Retry-After": str(POLL_S)})
 
 
 def _purged() -> ProblemError:

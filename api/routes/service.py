@@ -18,7 +18,7 @@ from api.problems import ProblemError
 from api.schemas import Health, Limits, ModelList, ModelObject, Readiness
 from db import workers
 from db.session import DATABASE_AWAY
-from jobs.params import FORMATS
+from jobs.output_params import FORMATS
 from storage.port import StorageUnavailableError
 
 router = APIRouter()

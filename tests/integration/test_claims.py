@@ -7,17 +7,20 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select, text, update
 
-from db.claims import _CLAIM
+from db.claims import CLAIM_SQL
 from db.models import Job, JobStatus, Output, Verdict
 from db.session import Sessions
 from db.webhook_models import WebhookDelivery, WebhookEvent
 from jobs import work
 from jobs.errors import JobError
 from jobs.ids import new_id
+from jobs.lanes import Lane
 from jobs.values import ClaimedJob, NewMatte, Outcome, StoredOutput
 from tests.factories import make_job, make_key
 
-TERMS = work.Terms(worker="gpu0@test", lease_s=60, resolve=lambda _: ("unet-fast@1", "torch"))
+TERMS = work.Terms(
+    worker="gpu0@test", lease_s=60, resolve=lambda _: ("unet-fast@1", "torch"), draw=lambda: Lane.INTERACTIVE
+)
 
 
 def claim(sessions: Sessions, limit: int = 8, megapixels: float = 1e6, terms: work.Terms = TERMS) -> list[ClaimedJob]:
@@ -205,6 +208,8 @@ def test_the_claim_walks_its_index(sessions: Sessions, rows: int) -> None:
         )
     with sessions.begin() as session:
         session.execute(text("ANALYZE jobs"))
-        plan = "\n".join(session.scalars(text("EXPLAIN " + str(_CLAIM)), {"limit": 8, "window": 32}).all())
+        plan = "\n".join(
+            session.scalars(text("EXPLAIN " + CLAIM_SQL[Job]), {"limit": 8, "window": 32, "first": 0}).all()
+        )
     assert plan.count("ix_jobs_claim") >= 2
     assert "Seq Scan on jobs" not in plan

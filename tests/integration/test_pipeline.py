@@ -12,6 +12,7 @@ from sqlalchemy import update
 from config.settings import Settings
 from db.models import Job, JobStatus, Verdict
 from dispatch.names import Bell
+from jobs.output_params import OutputParams
 from jobs.params import JobParams
 from tests.gpu_worker import PHOTO_HW, GpuWorld, photo, png
 from vision.codec.encode import decode_matte
@@ -25,6 +26,10 @@ def world(settings: Settings) -> Iterator[GpuWorld]:
     world = GpuWorld(settings.model_copy(update={"decode_processes": 1, "retry_backoff_s": 60.0}))
     yield world
     world.close()
+
+
+def params(**output: object) -> JobParams:
+    return JobParams((OutputParams(**output),), "fake")
 
 
 def opened(world: GpuWorld, key: str) -> Image.Image:
@@ -57,7 +62,7 @@ def test_a_photo_becomes_a_cutout_and_a_matte(world: GpuWorld) -> None:
 
 @pytest.mark.parametrize(("output_format", "kind"), [("png", "PNG"), ("webp", "WEBP"), ("jpg", "JPEG")])
 def test_formats_and_background(world: GpuWorld, output_format: str, kind: str) -> None:
-    job_id = world.add(params=JobParams(model="fake", format=output_format, background="#ffffff"))
+    job_id = world.add(params=params(format=output_format, background="#ffffff"))
     world.drain()
     [output] = world.outputs(job_id)
     image = opened(world, output.key)
@@ -156,7 +161,7 @@ def test_a_job_canceled_in_mid_work_leaves_no_file(world: GpuWorld) -> None:
 def test_a_stored_matte_needs_no_forward(world: GpuWorld) -> None:
     first = world.add()
     world.drain()
-    second = world.add(params=JobParams(model="fake", background="#ff0000"))
+    second = world.add(params=params(background="#ff0000"))
     world.drain()
     world.assert_each_done_once([first, second])
     assert world.segmenter.microbatches == [1]

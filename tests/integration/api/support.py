@@ -41,13 +41,17 @@ def finish(sessions: Sessions, settings: Settings) -> None:
         claimed = work.claim(session, TERMS, limit=50, megapixels=1e6)
     for job in claimed:
         matte_id = new_id()
-        cutout = output_key(job.id, job.attempt, "cutout", job.params.format)
-        storage.put(cutout, CUTOUT)
         storage.put(matte_key(matte_id), MATTE)
         sha256 = hashlib.sha256(CUTOUT).hexdigest()
-        output = StoredOutput("cutout", cutout, job.params.format, sha256, 40, 30, len(CUTOUT))
+        outputs = []
+        for asked in job.params.outputs:
+            key = output_key(job.id, job.attempt, asked.name, asked.format)
+            storage.put(key, CUTOUT)
+            outputs.append(
+                StoredOutput(asked.name, key, asked.format, sha256, 40, 30, len(CUTOUT), params=asked.to_json())
+            )
         matte = NewMatte(matte_id, matte_key(matte_id), hashlib.sha256(MATTE).hexdigest(), 40, 30, len(MATTE))
-        made = Outcome([output], Verdict.PASS, [], {}, "unet-fast@1", "torch", {"infer_ms": 5}, matte)
+        made = Outcome(outputs, Verdict.PASS, [], {}, "unet-fast@1", "torch", {"infer_ms": 5}, matte)
         with sessions.begin() as session:
             assert work.complete(session, job, made)
 

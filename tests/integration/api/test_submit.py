@@ -14,6 +14,7 @@ from sqlalchemy import func, select, text
 from config.settings import Settings
 from db.models import Fetch, Job
 from db.session import Sessions
+from jobs.output_params import OutputParams
 from tests.integration.api.support import photo, stored, submit
 
 URL = "https://shop.example/photos/red%20mug.jpg?size=large"
@@ -42,8 +43,7 @@ def test_an_upload_is_stored_committed_and_rung_for(client: TestClient, files: P
         "height": 30,
     }
     assert job["params"] == {
-        "format": "webp",
-        "background": "#ffffff",
+        "outputs": [OutputParams("cutout", "webp", background="#ffffff").to_json()],
         "model": "unet-fast",
         "existing_alpha": "auto",
     }
@@ -67,7 +67,7 @@ def test_a_url_is_queued_for_its_fetch(client: TestClient, sessions: Sessions, b
     assert reply.status_code == 202, reply.text
     job = reply.json()
     assert (job["input"]["url"], job["input"]["filename"], job["input"]["bytes"]) == (URL, "red mug.jpg", None)
-    assert job["params"]["background"] == "#ffffff"
+    assert job["params"]["outputs"][0]["background"] == "#ffffff"
     assert job["labels"] == labels
     with sessions() as session:
         assert session.scalar(select(func.count()).select_from(Fetch)) == 1

@@ -1,0 +1,118 @@
+"""The options of one output: what a caller may say, judged, defaults filled in, errors coded."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+from jobs.errors import FieldError
+from vision import frame
+
+FORMATS = ("png", "webp", "jpg")
+TRANSPARENT = "transparent"
+MAX_OUTPUTS = 10
+"""Of one submission."""
+MAX_OUTPUTS_OF_JOB = 50
+"""With those asked for later."""
+
+_HEX = re.compile(r"#[0-9a-f]{6}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_QUALITIES = range(50, 101)
+
+
+@dataclass(frozen=True)
+class OutputParams:
+    """Effective options of one file; `vision.frame` explains size, crop, margin, fill and position.
+
+    `background`: `transparent` or `#rrggbb`. `quality` None is the format's own; PNG has none.
+    """
+
+    name: str = "cutout"
+    format: str = "png"
+    size: str = "original"
+    background: str = TRANSPARENT
+    quality: int | None = None
+    crop: bool = False
+    margin: str = "0"
+    fill: str | None = None
+    position: str = "original"
+
+    def to_json(self) -> dict[str, Any]:
+        """As stored and shown in replies."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "OutputParams":
+        """Back from the database. Options unknown to this version are left: a newer API may have stored them."""
+        return cls(**{name: value for name, value in stored.items() if name in cls.__dataclass_fields__})
+
+    def frame(self) -> frame.Frame:
+        """What is shown, and how large. These were judged: `parse_output`."""
+        return frame.Frame(
+            size=frame.parse_size(self.size, max_megapixels=float("inf")),
+            crop=self.crop,
+            margins=frame.parse_margins(self.margin),
+            fill=None if self.fill is None else frame.parse_fill(self.fill),
+            position=frame.parse_position(self.position),
+        )
+
+
+def parse_output(
+    given: Mapping[str, Any], *, at: str = "", max_megapixels: float
+) -> tuple[OutputParams, list[FieldError]]:
+    """Judge an output's options, which have the right types; `at` is the JSON pointer to them.
+
+    With errors the options are not to be used.
+    """
+    errors: list[FieldError] = []
+
+    def refuse(field: str, code: str, detail: str) -> None:
+        errors.append(FieldError(f"{at}/{field}", code, detail))
+
+    output_format = (given.get("format") or "png").lower()
+    output_format = "jpg" if output_format == "jpeg" else output_format
+    if output_format not in FORMATS:
+        refuse("format", "invalid_format", f"format is one of {', '.join(FORMATS)}.")
+    name = given.get("name") or "cutout"
+    if not _NAME.fullmatch(name):
+        refuse("name", "invalid_output_name", "A name has a to z, 0 to 9, - and _, and at most 64 characters.")
+    quality = given.get("quality")
+    if quality is not None and (quality not in _QUALITIES or output_format == "png"):
+        refuse("quality", "invalid_quality", "quality is 50 to 100, for jpg and webp; png is lossless.")
+    checks: dict[str, tuple[str, Callable[[str], object]]] = {
+        "size": ("invalid_size", partial(frame.parse_size, max_megapixels=max_megapixels)),
+        "margin": ("invalid_crop_margin", frame.parse_margins),
+        "fill": ("invalid_scale", frame.parse_fill),
+        "position": ("invalid_position", frame.parse_position),
+    }
+    for field, (code, parse) in checks.items():
+        if given.get(field) is not None:
+            try:
+                parse(given[field])
+            except ValueError as error:
+                refuse(field, code, f"{field}: {error}.")
+    _refuse_idle(given, refuse)
+    background = _background(given.get("background"), output_format, refuse)
+    chosen = {field: given[field] for field in ("size", "margin", "fill", "position", "crop") if given.get(field)}
+    return OutputParams(name=name, format=output_format, background=background, quality=quality, **chosen), errors
+
+
+def _refuse_idle(given: Mapping[str, Any], refuse: Callable[[str, str, str], None]) -> None:
+    """Nothing that a caller says is ignored."""
+    if given.get("margin") is not None and not given.get("crop"):
+        refuse("margin", "invalid_crop_margin", "margin is the room around a crop: send crop too.")
+    if given.get("margin") is not None and given.get("fill") is not None:
+        refuse("fill", "invalid_scale", "margin and fill both say how much room is around the product: send one.")
+
+
+def _background(given: str | None, output_format: str, refuse: Callable[[str, str, str], None]) -> str:
+    """The background in its one spelling; JPEG has no transparency, so its default is white."""
+    if not given:
+        return "#ffffff" if output_format == "jpg" else TRANSPARENT
+    background = {"white": "#ffffff"}.get(given.lower(), given.lower())
+    if background == TRANSPARENT and output_format == "jpg":
+        refuse("background", "invalid_bg_color", "A jpg can't be transparent; name a colour.")
+    elif background != TRANSPARENT and not _HEX.fullmatch(background):
+        refuse("background", "invalid_bg_color", "background is transparent, white or a colour like #f5f5f5.")
+    return background
