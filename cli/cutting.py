@@ -133,7 +133,7 @@ class Cutter:
         made = make_cutout(photo.subject, logits)
         [output] = self._params.outputs
         write_whole(photo.item.output, make_output(made.foreground, made.alpha, asdict(made.facts), output).file)
-        judgement = judge(made.facts)
+        judgement = judge(made.facts, self._segmenter.calibration)
         reasons = tuple(reason.value for reason in judgement.reasons)
         return Result(photo.item, judgement.verdict.value, reasons, took_s=time.perf_counter() - photo.started_at)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import keys, models, services
+from cli import evaluation, keys, models, services
 from cli.bench import bench
 from cli.demo import demo
 from cli.processes import stop_with_parent
@@ -28,7 +28,8 @@ app.command()(remove)
 app.command()(demo)
 app.command()(bench)
 app.command()(models.train)
-app.command()(models.evaluate)
+app.command()(evaluation.evaluate)
+app.command()(evaluation.calibrate)
 app.command()(services.api)
 app.command()(services.worker)
 app.command()(services.migrate)

@@ -1,4 +1,4 @@
-"""`packshot models`, `train` and `evaluate`: what is installed, how it is made, how good it is."""
+"""`packshot models` and `train`: what is installed, and how it is made."""
 
 from pathlib import Path
 from typing import Annotated
@@ -64,28 +64,6 @@ def train(
     except ManifestError as error:
         raise fail(str(error)) from None
     console.print(f"{spec.model_id} is in {run / 'weights'}, sha256 {spec.weights_sha256}", markup=False)
-
-
-def evaluate(
-    data: _DATA,
-    model: Annotated[str | None, typer.Argument(help="An installed model; the default one without a name.")] = None,
-    split: Annotated[str, typer.Option(help="A part of the data.")] = "dev",
-    alphas: Annotated[Path | None, typer.Option(help="Also write every alpha there, as 8 bit PNG.")] = None,
-) -> None:
-    """Measure a model on photos with known alpha; prints a Markdown table."""
-    from training.evaluate import as_table
-    from training.evaluate import evaluate as measure
-    from training.manifest import ManifestError
-
-    wanted = model or Settings().model
-    specs = [spec for spec in installed_models().specs if wanted in {spec.name, spec.model_id}]
-    if not specs:
-        raise fail(f"There is no model {wanted!r}; see `packshot models list`.", code=2)
-    try:
-        figures = measure(specs[-1].file_stem, data, split=split, out_dir=alphas)
-    except ManifestError as error:
-        raise fail(str(error)) from None
-    console.print(as_table(figures), markup=False)
 
 
 def _say(text: str) -> None:

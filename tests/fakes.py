@@ -7,6 +7,7 @@ import numpy as np
 from storage.local import LocalStorage
 from storage.port import Storage, StorageUnavailableError
 from vision.arrays import Canvas, Logits, RgbImage
+from vision.calibration import Calibration
 from vision.letterbox import Letterbox
 from vision.segmenters.unet import Prepared
 from worker.models import Models
@@ -20,6 +21,7 @@ class FakeSegmenter:
     def __init__(self, version: str = "fake@1") -> None:
         self.version = version
         self.runtime = "fake-cpu"
+        self.calibration: Calibration | None = None
         self.microbatches: list[int] = []
         self.before_predict: Callable[[Sequence[Canvas]], None] = lambda _: None
 

@@ -26,7 +26,7 @@ class ManifestError(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """One photo of the manifest. `mask` is None for backgrounds."""
+    """One photo of the manifest. `mask` is None for backgrounds; `foreground` is the optional column of that name."""
 
     split: str
     source: str
@@ -35,6 +35,8 @@ class Row:
     image: Path
     mask: Path | None
     licence_class: str
+    foreground: Path | None = None
+    """A picture of the product's true colours, where somebody knows them."""
 
 
 def read_manifest(data_dir: Path, licences: Collection[str] = LICENCE_CLASSES) -> list[Row]:
@@ -71,6 +73,15 @@ def load_photo(row: Row) -> tuple[RgbImage, Alpha]:
         return image, _alpha(np.asarray(file.convert("L")))
 
 
+def load_foreground(row: Row) -> RgbImage | None:
+    """The product's true colours, (H, W, 3) uint8: of the photo itself where it comes with its alpha, else as named."""
+    path = row.image if row.mask == row.image else row.foreground
+    if path is None:
+        return None
+    with Image.open(path) as file:
+        return np.asarray(file.convert("RGBA"))[..., :3].copy()
+
+
 def shrink(array: _Pixels, long_side_px: int) -> _Pixels:
     """Shrink so that the longer side is at most `long_side_px`; never enlarges."""
     height, width = array.shape[:2]
@@ -93,11 +104,12 @@ def _row(fields: dict[str, str], data_dir: Path) -> Row:
         image,
         mask,
         fields["licence_class"],
+        data_dir / fields["foreground"] if fields.get("foreground") else None,
     )
 
 
 def _problem(row: Row) -> str | None:
-    for path in (row.image, row.mask):
+    for path in (row.image, row.mask, row.foreground):
         if path is not None and not path.is_file():
             return f"{path} is missing"
     if row.mask is None:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from vision.arrays import Alpha, Mask
+from vision.calibration import Calibration
 from vision.numeric import alpha_to_uint8
 
 Side: TypeAlias = Literal["top", "right", "bottom", "left"]
@@ -62,16 +63,10 @@ class Facts:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where a verdict changes.
-
-    The two of confidence were chosen on photos with a known mask and photos without a product: under 0.5 lay 78 % of
-    the empty photos and none with IoU above 0.5; under 0.85 lay 23 of 25 with IoU below 0.8 (18 of 94 others).
-    """
+    """Where a verdict changes, whatever the model; the limits of its confidence are its own (`Calibration`)."""
 
     no_foreground_max_alpha: float = 0.5
     no_foreground_coverage: float = 0.0005
-    no_foreground_confidence: float = 0.5
-    low_confidence: float = 0.85
     very_small_coverage: float = 0.01
     fills_frame_coverage: float = 0.95
     fragmented_components: int = 6
@@ -79,6 +74,8 @@ class Thresholds:
 
 
 DEFAULT_THRESHOLDS = Thresholds()
+UNCALIBRATED = Calibration(slope=1.0, intercept=0.0, review_below=0.85, fail_below=0.5, photos=0, empties=0)
+"""Of models that nobody measured: the score is the raw confidence, and careful limits."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +84,8 @@ class Judgement:
 
     verdict: Verdict
     reasons: tuple[Reason, ...] = field(default=())
+    score: float | None = None
+    """Calibrated confidence, 0 to 1; None without a network."""
 
 
 def confidence_of(network_alpha: Alpha) -> float:
@@ -123,27 +122,32 @@ def measure(alpha: Alpha, confidence: float | None = None) -> Facts:
     )
 
 
-def judge(facts: Facts, thresholds: Thresholds = DEFAULT_THRESHOLDS) -> Judgement:
-    """`fail` when there is no product, `review` when a person should look, else `pass`."""
+def judge(
+    facts: Facts, calibration: Calibration | None = None, thresholds: Thresholds = DEFAULT_THRESHOLDS
+) -> Judgement:
+    """`fail` when there is no product, `review` when a person should look, else `pass`.
+
+    calibration: of the model that made the matte; None for one that was never measured.
+    """
+    limits = calibration or UNCALIBRATED
+    score = None if facts.confidence is None else limits.score(facts.confidence)
     empty = facts.coverage < thresholds.no_foreground_coverage
     faint = facts.max_alpha < thresholds.no_foreground_max_alpha
-    confidence = 1.0 if facts.confidence is None else facts.confidence
-    if empty or faint or confidence < thresholds.no_foreground_confidence:
-        return Judgement(Verdict.FAIL, (Reason.NO_FOREGROUND,))
-    unsure = confidence < thresholds.low_confidence
+    if empty or faint or (score is not None and score < limits.fail_below):
+        return Judgement(Verdict.FAIL, (Reason.NO_FOREGROUND,), score)
     scraps = (
         facts.components >= thresholds.fragmented_components
         and facts.largest_share < thresholds.fragmented_largest_share
     )
     findings = {
-        Reason.LOW_CONFIDENCE: unsure,
+        Reason.LOW_CONFIDENCE: score is not None and score < limits.review_below,
         Reason.FILLS_FRAME: facts.coverage > thresholds.fills_frame_coverage,
         Reason.VERY_SMALL: facts.coverage < thresholds.very_small_coverage,
         Reason.FRAGMENTED: scraps,
         Reason.TOUCHES_BORDER: bool(facts.touches_border),
     }
     reasons = tuple(reason for reason, found in findings.items() if found)
-    return Judgement(Verdict.REVIEW if reasons else Verdict.PASS, reasons)
+    return Judgement(Verdict.REVIEW if reasons else Verdict.PASS, reasons, score)
 
 
 def _shrink(alpha: Alpha) -> Alpha:

@@ -193,12 +193,12 @@ def _cut(photo: Photo, logits: Logits | None) -> _Cut:
         foreground = estimate_foreground(photo.subject.image, photo.stored_alpha)
         return _Cut(photo.stored_alpha, foreground, matte.verdict, matte.reasons, matte.facts, is_new=False)
     made = make_cutout(photo.subject, logits)
-    judgement = judge(made.facts)
+    judgement = judge(made.facts, photo.segmenter.calibration)
     return _Cut(
         made.alpha,
         made.foreground,
         Verdict(judgement.verdict.value),
         [reason.value for reason in judgement.reasons],
-        asdict(made.facts),
+        {**asdict(made.facts), "score": judgement.score},
         is_new=True,
     )

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from jobs.errors import JobError
 from vision.arrays import Canvas, Logits, RgbImage
+from vision.calibration import Calibration
 from vision.segmenters.unet import Prepared
 
 
@@ -19,6 +20,10 @@ class StagedSegmenter(Protocol):
     @property
     def runtime(self) -> str:
         """What computes it."""
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What its confidence is worth; None until it was measured."""
 
     def prepare(self, image: RgbImage) -> Prepared:
         """A photo as the network sees it."""

@@ -1,11 +1,12 @@
 """What a set of weights is: the JSON sidecar beside every .safetensors file."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
 from vision.arrays import Hw
+from vision.calibration import Calibration
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 """Holds the models that ship with the package."""
@@ -25,7 +26,9 @@ class ModelSpec:
     """Per channel, of pixels in [0, 1]."""
     std: tuple[float, float, float]
     weights_sha256: str
-    """Of the .safetensors file; empty while a model is still in training."""
+    """Of the file with the weights; empty while a model is still in training."""
+    calibration: Calibration | None = None
+    """What its confidence is worth; None until it was measured."""
 
     @property
     def model_id(self) -> str:
@@ -47,7 +50,16 @@ class ModelSpec:
         fields = json.loads(text)
         for key in ("decoder_channels", "canvas_hw", "mean", "std"):
             fields[key] = tuple(fields[key])
+        if fields.get("calibration") is not None:
+            fields["calibration"] = Calibration.from_json(fields["calibration"])
         return cls(**fields)
+
+
+def write_calibration(spec: ModelSpec, calibration: Calibration, folder: Path) -> ModelSpec:
+    """Write a model's sidecar anew with its calibration; returns the spec as written. The weights stay as they are."""
+    written = replace(spec, calibration=calibration)
+    (folder / f"{spec.file_stem}.json").write_text(written.to_json(), encoding="utf-8")
+    return written
 
 
 def read_spec(stem: str, folder: Path = WEIGHTS_FOLDER) -> ModelSpec:

@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 
 from vision.arrays import Alpha, Canvas, Logits, RgbImage
+from vision.calibration import Calibration
 from vision.letterbox import Letterbox
 from vision.numeric import sigmoid
 from vision.segmenters.network import load_network
@@ -56,6 +57,11 @@ class UnetSegmenter:
     def runtime(self) -> str:
         """What computes it, such as `openvino-cpu`."""
         return self._runtime.name
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What its confidence is worth; None until it was measured."""
+        return self.spec.calibration
 
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
         """Run an empty microbatch of each size: compilers and allocators do their work before the first job."""

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from training.metrics import boundary_iou, measure, summarise
-from training.separation import Judged, best_cut, matte_statistics
 
 
 @pytest.fixture
@@ -52,26 +51,3 @@ def test_summary_counts_failures(square):
     summary = summarise(rows)
     assert (summary["n"], summary["under_08"]) == (2, 1)
     assert summary["iou"] == pytest.approx(2 / 3)
-
-
-def test_statistics_tell_a_sure_matte_from_an_unsure_one(square):
-    sure, unsure = matte_statistics(square), matte_statistics(square * 0.6)
-    assert sure["certainty"] == 1
-    assert sure["unsure_share"] == 0
-    assert unsure["certainty"] == pytest.approx(0.6)
-    assert unsure["unsure_share"] == 1
-    assert unsure["area"] == sure["area"] == pytest.approx(0.36)
-
-
-def test_statistics_of_an_empty_matte_are_zero():
-    assert set(matte_statistics(np.zeros((9, 9), np.float32)).values()) == {0.0}
-
-
-def test_the_best_cut_separates_two_groups():
-    high, low = (
-        [Judged(str(value), {"peak": value}, 1.0) for value in values]
-        for values in ((0.9, 0.8, 0.95), (0.1, 0.2, 0.3, 0.85))
-    )
-    cut = best_cut("peak", high, low)
-    assert 0.3 < cut.threshold <= 0.8
-    assert (cut.caught, cut.caught_of, cut.wrongly, cut.wrongly_of) == (3, 4, 0, 3)

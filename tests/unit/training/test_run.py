@@ -9,11 +9,11 @@ import torch
 import training
 from tests.unit.training.data import draw_data
 from training.dataset import VisitDataset, plan_visits
-from training.evaluate import as_table, empty_photos, evaluate, predictor
 from training.loop import freeze_stages, rate_at, run_phases
 from training.manifest import ManifestError, load_photo, read_manifest, select
 from training.metrics import measure
-from training.prepare import photo_samples
+from training.predict import predictor
+from training.prepare import photo_samples, split_backgrounds
 from training.recipe import Phase, Recipe
 from training.run import start, train
 from training.store import Store, write_store
@@ -57,10 +57,6 @@ def test_training_runs_from_nothing_resumes_and_repeats(tmp_path):
     assert first.weights_sha256 == second.weights_sha256 == resumed.weights_sha256
     weights = tmp_path / "one" / "weights"
     assert read_spec("smoke-1", weights) == first
-    figures = evaluate("smoke-1", data, weights_dir=weights, out_dir=tmp_path / "alphas")
-    assert figures["drawn"]["n"] == 1
-    assert "| drawn | 1 |" in as_table(figures)
-    assert (tmp_path / "alphas" / "drawn" / "dev0.png").is_file()
     assert load_network(first, weights)(torch.zeros(1, 3, 96, 96)).shape == (1, 1, 96, 96)
 
 
@@ -73,8 +69,9 @@ def test_bad_data_stops_a_run_before_it_starts(tmp_path):
 
 
 def test_held_out_backgrounds_are_every_eighth(tmp_path):
-    assert [row.name for row in empty_photos(draw_data(tmp_path))] == []
-    assert len(select(read_manifest(tmp_path), "backgrounds")) == 9
+    backgrounds = select(read_manifest(draw_data(tmp_path)), "backgrounds")
+    train, held = split_backgrounds(backgrounds * 4)
+    assert (len(backgrounds), len(held), len(train)) == (9, 4, 32)
 
 
 def test_visits_follow_the_shares_and_the_seed():

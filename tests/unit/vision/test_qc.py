@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.images import draw, ring, segment
+from vision.calibration import Calibration
 from vision.numeric import sigmoid
 from vision.qc import Reason, Verdict, confidence_of, judge, measure
 
@@ -56,6 +57,20 @@ def test_confidence_falls_with_doubt():
     assert Reason.LOW_CONFIDENCE in judge(measure(unsure, confidence_of(unsure))).reasons
     assert confidence_of(np.zeros((64, 64), np.float32)) == 0
     assert judge(replace(measure(sure, 0.99), confidence=0.4)).reasons == (Reason.NO_FOREGROUND,)
+
+
+def test_a_model_brings_its_own_limits():
+    facts = measure(draw("disc", "plain", (300, 300)).alpha, 0.8)
+    assert judge(facts).reasons == (Reason.LOW_CONFIDENCE,)
+    lenient = Calibration(slope=1.0, intercept=0.0, review_below=0.7, fail_below=0.1, photos=50, empties=9)
+    assert judge(facts, lenient).verdict is Verdict.PASS
+    assert judge(facts, lenient).score == pytest.approx(0.8)
+    assert judge(facts, replace(lenient, slope=2.0)).score == pytest.approx(16 / 17)
+    strict = replace(lenient, review_below=0.95, fail_below=0.85)
+    assert judge(facts, strict).reasons == (Reason.NO_FOREGROUND,)
+    assert judge(replace(facts, confidence=None), strict).score is None
+    assert judge(replace(facts, confidence=None), strict).verdict is Verdict.PASS
+    assert judge(replace(facts, coverage=0.0), lenient).reasons == (Reason.NO_FOREGROUND,)
 
 
 def test_other_reasons():

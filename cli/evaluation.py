@@ -1,0 +1,156 @@
+"""`packshot evaluate` and `packshot calibrate`: how good a model is, and what its doubt is worth."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.output import console, fail
+from config.settings import Settings
+
+if TYPE_CHECKING:
+    from training.evaluation.candidates import Candidate, Found
+
+Data = Annotated[Path, typer.Option("--data", exists=True, file_okay=False, help="Folder with manifest.csv.")]
+Model = Annotated[
+    str | None,
+    typer.Argument(help="An installed model, or the sidecar (*.json) of a run's weights; the default one without."),
+]
+Threads = Annotated[int, typer.Option(min=1, help="Threads of one forward, ours and the peers'.")]
+Card = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="A model card to write the figures into.")]
+
+
+def evaluate(
+    data: Data,
+    model: Model = None,
+    out: Annotated[Path, typer.Option(help="Folder of report.html and report.json.")] = Path("out/evaluation"),
+    split: Annotated[str, typer.Option(help="A part of the data.")] = "dev",
+    peer: Annotated[
+        list[str] | None, typer.Option(help="u2net=FILE, isnet=FILE (ONNX, run as rembg does) or a manifest (*.toml).")
+    ] = None,
+    against: Annotated[list[str] | None, typer.Option(help="Another model of ours, named as MODEL is.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="Folder that keeps the peers' mattes between runs.")] = None,
+    gate: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="An earlier report.json: exit 1 if a slice drops.")
+    ] = None,
+    tolerance: Annotated[float, typer.Option(min=0, help="How far a slice may drop.")] = 0.005,
+    card: Card = None,
+    threads: Threads = 2,
+    alphas: Annotated[Path | None, typer.Option(help="Also write every delivered alpha there, as 8 bit PNG.")] = None,
+) -> None:
+    """Measure a model, alone and as the whole product, on photos with known alpha, beside peers."""
+    import cv2
+
+    from training.evaluation import gate as gates
+    from training.evaluation import report, run, summary, tables
+    from training.evaluation.candidates import CandidateError, OwnModel, find_model
+    from training.evaluation.card import CardError
+    from training.evaluation.peers import OnnxPeer, parse_peer
+    from training.manifest import ManifestError, check_rows, read_manifest, select
+    from vision.segmenters.network import WeightsError
+
+    cv2.setNumThreads(1)
+    settings = Settings()
+    try:
+        found = find_model(model or settings.model)
+        manifests = [parse_peer(text) for text in peer or ()]
+        others = [find_model(name) for name in against or ()]
+        rows = select(read_manifest(data), split)
+        check_rows(rows)
+        own = [found.load(runtime=settings.runtime, threads=threads)]
+        own += [other.load(runtime=settings.runtime, threads=threads) for other in others]
+        candidates: list[Candidate] = [
+            OwnModel(own[0]),
+            *(OwnModel(each, prefix=f"{each.version} ") for each in own[1:]),
+            *(OnnxPeer(manifest, threads=threads) for manifest in manifests),
+        ]
+        done = run.evaluate(
+            candidates, rows, threads=threads, split=split, cache_dir=cache, alphas_dir=alphas, report=_say
+        )
+    except (CandidateError, ManifestError, WeightsError) as error:
+        raise fail(str(error), code=2) from None
+    figures = summary.summarise(done)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "report.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / "report.html").write_text(report.render(done, figures), encoding="utf-8")
+    _say(tables.by_source(figures))
+    _say(tables.times(figures))
+    for name, ratio in figures["forward_ratios"].items():
+        _say(f"A forward of {done.model_id} takes 1/{ratio:.1f} of {name}'s.")
+    _say(f"{out / 'report.html'} shows the worst cases; {out / 'report.json'} has every figure.")
+    if card is not None:
+        try:
+            _write_figures(card, found, figures)
+        except CardError as error:
+            raise fail(str(error)) from None
+    if gate is not None:
+        try:
+            fallen = gates.falls(json.loads(gate.read_text(encoding="utf-8")), figures, tolerance=tolerance)
+        except gates.GateError as error:
+            raise fail(str(error), code=2) from None
+        if fallen:
+            raise fail(f"{len(fallen)} figures fell behind {gate}:\n" + "\n".join(fallen))
+        _say(f"No slice fell behind {gate}.")
+
+
+def calibrate(
+    data: Data,
+    model: Model = None,
+    out: Annotated[Path, typer.Option(help="Folder of calibration.json.")] = Path("out/evaluation"),
+    split: Annotated[str, typer.Option(help="A part of the data.")] = "dev",
+    card: Card = None,
+    threads: Threads = 2,
+) -> None:
+    """Measure what a model's confidence is worth and write its limits of pass, review and fail into its sidecar.
+
+    Photos without a product are the backgrounds that training holds out.
+    """
+    import cv2
+
+    from training.evaluation.calibration import CalibrationError, collect
+    from training.evaluation.calibration import calibrate as calibrate_on
+    from training.evaluation.candidates import CandidateError, OwnModel, find_model
+    from training.evaluation.card import CardError, fill, verdict
+    from training.manifest import ManifestError, check_rows, read_manifest, select
+    from training.prepare import split_backgrounds
+    from vision.segmenters.network import WeightsError
+    from vision.segmenters.spec import write_calibration
+
+    cv2.setNumThreads(1)
+    settings = Settings()
+    try:
+        found = find_model(model or settings.model)
+        rows = read_manifest(data)
+        wanted = [*select(rows, split), *split_backgrounds(select(rows, "backgrounds"))[1]]
+        check_rows(wanted)
+        own = OwnModel(found.load(runtime=settings.runtime, threads=threads))
+        made, reliability = calibrate_on(collect(own, wanted, _say))
+    except (CandidateError, ManifestError, WeightsError, CalibrationError) as error:
+        raise fail(str(error), code=2) from None
+    write_calibration(found.spec, made, found.folder)
+    out.mkdir(parents=True, exist_ok=True)
+    record = {"model": found.spec.model_id, "calibration": made.to_json(), "reliability": reliability.to_json()}
+    (out / "calibration.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    text = verdict(found.spec.model_id, made, reliability)
+    _say(text)
+    _say(f"Wrote the limits into {found.sidecar}.")
+    if card is not None:
+        try:
+            fill(card, "verdict", text)
+        except CardError as error:
+            raise fail(str(error)) from None
+        _say(f"Wrote them into {card}.")
+
+
+def _write_figures(card: Path, found: "Found", figures: dict[str, Any]) -> None:
+    from training.evaluation.card import figures as figures_of
+    from training.evaluation.card import fill, identity
+
+    fill(card, "identity", identity(found))
+    fill(card, "figures", figures_of(figures))
+    _say(f"Wrote the figures into {card}.")
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False)

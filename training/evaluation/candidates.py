@@ -1,0 +1,117 @@
+"""What is measured side by side: a model of ours, alone and as the whole product, and peers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+
+from jobs.models import installed_models
+from vision.arrays import Alpha, RgbImage
+from vision.cutout import make_cutout, prepare_subject
+from vision.qc import Facts
+from vision.segmenters.runtimes import RuntimeOptions
+from vision.segmenters.spec import WEIGHTS_FOLDER, ModelSpec
+from vision.segmenters.unet import UnetSegmenter
+
+Kind: TypeAlias = Literal["network", "product", "peer"]
+
+NETWORK, PRODUCT = "network", "product"
+
+
+class CandidateError(Exception):
+    """A model or a peer is not what was asked for; the message says what helps."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A matte, with the colours that are delivered with it, if any, and what the quality check measured."""
+
+    alpha: Alpha
+    foreground: RgbImage | None = None
+    facts: Facts | None = None
+
+
+@dataclass(frozen=True)
+class Title:
+    """One column of the comparison. `name` is unique in a run."""
+
+    name: str
+    kind: Kind
+    model: str
+    sha256: str
+
+
+class Candidate(Protocol):
+    """Something that makes mattes."""
+
+    @property
+    def titles(self) -> tuple[Title, ...]:
+        """The columns that it fills."""
+
+    def make(self, image: RgbImage) -> dict[str, Made]:
+        """A matte for each title's name, at the photo's own size."""
+
+    def forward(self, image: RgbImage) -> Callable[[], object]:
+        """The bare forward pass on a photo that is already prepared, to be timed."""
+
+
+class OwnModel:
+    """One forward, two columns: the network alone (logits upsampled), and the product (refined, as delivered)."""
+
+    def __init__(self, segmenter: UnetSegmenter, *, prefix: str = "") -> None:
+        self.segmenter = segmenter
+        spec = segmenter.spec
+        self._network, self._product = f"{prefix}{NETWORK}", f"{prefix}{PRODUCT}"
+        self.titles = (
+            Title(self._network, "network", spec.model_id, spec.weights_sha256),
+            Title(self._product, "product", spec.model_id, spec.weights_sha256),
+        )
+
+    def make(self, image: RgbImage) -> dict[str, Made]:
+        """As the protocol."""
+        prepared = self.segmenter.prepare(image)
+        logits = self.segmenter.predict([prepared.canvas])[0]
+        made = make_cutout(prepare_subject(image, None), prepared.letterbox.crop(logits))
+        return {
+            self._network: Made(self.segmenter.finish(logits, prepared.letterbox)),
+            self._product: Made(made.alpha, made.foreground, made.facts),
+        }
+
+    def forward(self, image: RgbImage) -> Callable[[], object]:
+        """As the protocol."""
+        canvas = self.segmenter.prepare(image).canvas
+        return lambda: self.segmenter.predict([canvas])
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model of ours and where its files lie."""
+
+    spec: ModelSpec
+    folder: Path
+
+    @property
+    def sidecar(self) -> Path:
+        """The JSON file beside the weights."""
+        return self.folder / f"{self.spec.file_stem}.json"
+
+    def load(self, *, runtime: str, threads: int) -> UnetSegmenter:
+        """On a runtime by its name. WeightsError for weights that do not fit the sidecar."""
+        options = RuntimeOptions(threads=threads)
+        return UnetSegmenter.load(self.spec, folder=self.folder, runtime=runtime, options=options)
+
+
+def find_model(model: str) -> Found:
+    """An installed model by name (its newest version) or id, or any model by the path of its sidecar.
+
+    CandidateError when there is none.
+    """
+    path = Path(model)
+    if path.suffix == ".json":
+        if not path.is_file():
+            raise CandidateError(f"There is no sidecar {path}.")
+        return Found(ModelSpec.from_json(path.read_text(encoding="utf-8")), path.parent)
+    specs = [spec for spec in installed_models().specs if model in {spec.name, spec.model_id}]
+    if not specs:
+        raise CandidateError(f"There is no model {model!r}; see `packshot models list`, or name a sidecar (*.json).")
+    return Found(specs[-1], WEIGHTS_FOLDER)
