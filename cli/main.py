@@ -10,6 +10,7 @@ import typer
 from cli import evaluation, keys, models, services
 from cli.bench import bench
 from cli.demo import demo
+from cli.listen import listen
 from cli.processes import stop_with_parent
 from cli.remove import remove
 from cli.up import up
@@ -25,6 +26,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.command()(up)
 app.command()(remove)
+app.command()(listen)
 app.command()(demo)
 app.command()(bench)
 app.command()(models.train)

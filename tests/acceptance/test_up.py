@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -55,10 +56,37 @@ class Up:
         command = [sys.executable, "-m", "cli", *arguments]
         return subprocess.run(command, env=self._environment(), capture_output=True, text=True, timeout=60, check=False)
 
+    @contextmanager
+    def listening(self) -> Iterator[Callable[[str], list[dict]]]:
+        """`packshot listen` beside it; waits for an event of a type and returns all that came."""
+        out, said = self.folder / "events.jsonl", self.folder / "listen.txt"
+        command = [sys.executable, "-m", "cli", "listen", "--json", "--url", self.url]
+        with out.open("wb") as stdout, said.open("wb") as stderr:
+            process = subprocess.Popen(command, stdout=stdout, stderr=stderr, env=self._environment())
+
+        def heard(event_type: str) -> list[dict]:
+            _wait_for(out, event_type, process)
+            return [json.loads(line) for line in out.read_text().splitlines()]
+
+        try:
+            _wait_for(said, "Listening", process)
+            yield heard
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0, said.read_text()
+
     def started(self) -> list[psutil.Process]:
         """Every process under `up`, and the database, which detaches itself."""
         postgres = int((self.folder / "postgres" / "postmaster.pid").read_text().splitlines()[0])
         return [*psutil.Process(self.process.pid).children(recursive=True), psutil.Process(postgres)]
+
+
+def _wait_for(file: Path, words: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while words not in file.read_text():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -77,7 +105,7 @@ def test_up_from_start_to_end(up: Up) -> None:
     assert oct((up.folder / "key.json").stat().st_mode)[-3:] == "600"
     assert json.loads((up.folder / "key.json").read_text())["key"] == key
 
-    with Client(up.url, key) as client:
+    with Client(up.url, key) as client, up.listening() as heard:
         photo = BytesIO()
         Image.fromarray(draw("disc", "plain", (300, 400)).image).save(photo, "JPEG", quality=95)
         job, upload_s = client.submit(photo.getvalue(), "mug.jpg")
@@ -85,6 +113,7 @@ def test_up_from_start_to_end(up: Up) -> None:
         assert done.job["status"] == "succeeded"
         with Image.open(BytesIO(client.download(done.job))) as cutout:
             assert (cutout.mode, cutout.size) == ("RGBA", (400, 300))
+        assert {event["type"] for event in heard("job.succeeded")} == {"job.queued", "job.processing", "job.succeeded"}
 
     second = up.run("up")
     assert second.returncode == 1
