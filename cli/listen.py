@@ -124,14 +124,17 @@ def listen(
         if forward_to is not None:
             _forward(arrived, forward_to)
 
+    def ready(secret: str) -> None:
+        errors.print(f"Listening to {base}. Ctrl-C stops it.", markup=False)
+        if forward_to is not None:
+            errors.print(f"Events go on to {forward_to}, signed with {secret}", markup=False)
+
     with (
         httpx.Client(base_url=base, headers=headers, timeout=_TIMEOUT_S, trust_env=False) as http,
         stop_signals() as stop,
     ):
         try:
-            Listener(http, event or ["*"], show).run(
-                stop, ready=lambda: errors.print(f"Listening to {base}. Ctrl-C stops it.", markup=False)
-            )
+            Listener(http, event or ["*"], show).run(stop, ready=ready)
         except (ServiceError, httpx.TransportError) as error:
             raise fail(escape(f"{base}: {error}")) from None
 
