@@ -11,7 +11,9 @@ from api.context import Context
 from api.metrics import Metrics
 from api.middleware import RequestMiddleware
 from api.openapi import DESCRIPTION, describe
-from api.routes import files, jobs, keys, outputs, service, webhook_deliveries, webhook_endpoints
+from api.routes import events, files, jobs, keys, outputs, service, webhook_deliveries, webhook_endpoints
+from api.stopping import on_stop_signal
+from api.watch import Watcher
 from config.logging import configure_logging
 from config.settings import Settings
 from db.session import build_engine, build_sessions
@@ -43,6 +45,9 @@ def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
         raise ValueError(f"PACKSHOT_MODEL is {settings.model}; installed: {', '.join(sorted(models.names))}")
     engine = build_engine(settings.require_database_url(), pool_size=_POOL_SIZE)
     sessions = build_sessions(engine)
+    watcher = Watcher(
+        settings.require_database_url(), sessions, poll_s=settings.watch_poll_s, max_waiting=settings.max_waiting
+    )
     context = Context(
         settings=settings,
         sessions=sessions,
@@ -51,12 +56,15 @@ def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
         models=models,
         egress=Policy.from_settings(settings),
         workers_within_s=4 * settings.heartbeat_s,
-        metrics=Metrics(sessions, workers_within_s=4 * settings.heartbeat_s),
+        metrics=Metrics(sessions, workers_within_s=4 * settings.heartbeat_s, waiting=lambda: watcher.waiting),
+        watcher=watcher,
     )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with watcher.running():
+            with on_stop_signal(watcher.stop):
+                yield
         context.doorbell.close()
         engine.dispose()
 
@@ -75,6 +83,7 @@ def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
         jobs.router,
         outputs.router,
         files.router,
+        events.router,
         webhook_endpoints.router,
         webhook_deliveries.router,
         keys.router,

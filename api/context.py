@@ -6,6 +6,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from api.metrics import Metrics
+from api.watch import Watcher
 from config.settings import Settings
 from db.session import Sessions
 from dispatch.doorbell import Doorbell
@@ -26,6 +27,7 @@ class Context:
     models: Models
     egress: Policy
     metrics: Metrics
+    watcher: Watcher
     workers_within_s: float  # a worker not heard of for longer is not live
 
     @property

@@ -348,6 +348,13 @@ _SERVICE: dict[str, Kind] = {
         "Try again after `Retry-After`.",
         retryable=True,
     ),
+    "too_many_waiting": Kind(
+        503,
+        "Too many requests wait here.",
+        "As many requests as the operator allows (`PACKSHOT_MAX_WAITING`) wait for a change on this API process.",
+        "Poll without `wait`, at the pace that `Retry-After` names, or use a webhook.",
+        retryable=True,
+    ),
     "storage_unavailable": Kind(
         503,
         "The file store is away.",

@@ -1,8 +1,8 @@
 """Prometheus metrics of one application: its requests, and the queue as the database knows it at the scrape."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import text
@@ -19,8 +19,11 @@ WORKER_KINDS = ("gpu", "io", "sweeper")
 class Metrics:
     """A registry of its own, so that two applications in one process do not meet."""
 
-    def __init__(self, sessions: Sessions, *, workers_within_s: float) -> None:
+    def __init__(self, sessions: Sessions, *, workers_within_s: float, waiting: Callable[[], int]) -> None:
         self._registry = CollectorRegistry()
+        Gauge("packshot_waiting_requests", "Requests that wait for a change.", registry=self._registry).set_function(
+            waiting
+        )
         labels = ("method", "route", "status")
         self._requests = Counter("packshot_http_requests_total", "Requests answered.", labels, registry=self._registry)
         self._latency = Histogram(

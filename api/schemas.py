@@ -118,6 +118,7 @@ class JobUrls(BaseModel):
 
     self: str
     cancel: str
+    events: str = Field(description="Server-Sent Events, until the job has ended.")
 
 
 class JobObject(BaseModel):

@@ -41,7 +41,7 @@ def job_object(job: Job, *, base_url: str) -> JobObject:
         runtime=job.runtime,
         attempt=job.attempt,
         labels=job.labels,
-        urls=JobUrls(self=url, cancel=f"{url}/cancel"),
+        urls=JobUrls(self=url, cancel=f"{url}/cancel", events=f"{url}/events"),
     )
 
 

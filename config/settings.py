@@ -50,6 +50,13 @@ class Settings(BaseSettings):
         description="Base of the URLs in replies and webhooks; the request's own base by default.",
     )
 
+    watch_poll_s: float = Field(
+        default=10.0, gt=0, description="Pause between two looks at all that is waited for, beside notifications."
+    )
+    max_waiting: int = Field(
+        default=10_000, gt=0, description="Requests of one API process that may wait at a time for a change."
+    )
+
     # What a photo may be
     max_megapixels: float = Field(default=50.0, gt=0, description="Largest photo taken, in megapixels.")
     max_upload_bytes: int = Field(default=30 * 2**20, gt=0, description="Largest photo taken, in bytes.")

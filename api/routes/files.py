@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated, BinaryIO
 
 import structlog
-from fastapi import APIRouter, Header, Path, Response
+from fastapi import APIRouter, Path, Response
 from fastapi.responses import StreamingResponse
 
 from api.auth import Reader
@@ -13,6 +13,7 @@ from api.intake import POLL_S
 from api.openapi import FILE_RESPONSE, problems
 from api.problems import ProblemError
 from api.routes.jobs import JobId
+from api.waiting import IfNoneMatch, matches
 from db.models import Job, JobStatus, Matte, Output
 from jobs import service
 from jobs.filenames import content_disposition, stem_of
@@ -25,8 +26,6 @@ router = APIRouter(prefix="/v1/jobs", tags=["files"])
 MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg"}
 _CHUNK_BYTES = 256 * 1024
 _RESPONSES = {200: FILE_RESPONSE, **problems(401, 403, 404, 409, 410, 503)}
-
-IfNoneMatch = Annotated[str | None, Header(description="ETag of a copy at hand; 304 while it is still the file.")]
 
 
 @router.get(
@@ -86,7 +85,7 @@ def _send(context: Context, key: str, row: Output | Matte, filename: str, if_non
     etag = f'"{row.sha256}"'
     # A private copy may be kept, but is asked about each time: a deleted job's files are gone at once.
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if if_none_match and etag in (tag.strip().removeprefix("W/") for tag in if_none_match.split(",")):
+    if matches(if_none_match, etag):
         return Response(status_code=304, headers=headers)
     try:
         file = context.storage.open(key)

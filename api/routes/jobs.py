@@ -1,8 +1,12 @@
 """Submit, read, list, cancel and delete jobs."""
 
-from typing import Annotated
+from functools import partial
+from operator import attrgetter
+from typing import Annotated, cast
+from uuid import UUID
 
 from fastapi import APIRouter, BackgroundTasks, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.auth import Reader, Writer
@@ -14,11 +18,14 @@ from api.paging import EndingBefore, Limit, StartingAfter, set_links
 from api.schemas import JobList, JobObject
 from api.uploads import read_form
 from api.views import job_object
+from api.waiting import IfNoneMatch, Prefer, Wait, etag, look_in, matches, peek_in, preferred_wait, settle
 from db.models import Job, JobStatus
+from db.watch import Peek
 from dispatch.names import Bell
 from jobs import service
+from jobs.idempotency import Reply
 from jobs.ids import job_public_id
-from jobs.lifecycle import FINAL
+from jobs.watching import job_topic
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -29,7 +36,10 @@ JobId = Annotated[str, Path(description="A job's id.", examples=["job_0199c0ffee
     "",
     status_code=202,
     response_model=JobObject,
-    responses=problems(400, 401, 403, 409, 413, 415, 422, 503),
+    responses={
+        201: {"model": JobObject, "description": "The job has ended while the request waited."},
+        **problems(400, 401, 403, 409, 413, 415, 422, 503),
+    },
     openapi_extra={"requestBody": SUBMIT_BODY},
     summary="Submit a photo",
 )
@@ -39,12 +49,14 @@ async def submit_job(
     caller: Writer,
     background: BackgroundTasks,
     idempotency_key: IdempotencyKey = None,
+    prefer: Prefer = None,
 ) -> Response:
     """Take a photo and queue it.
 
     Send `multipart/form-data` with the photo as `image_file`, or `application/json` (or a form) with its `image_url`;
     the options are the same. The photo's header is checked before anything is stored. The job exists once this
-    replies 202: nothing that happens to broker or workers can lose it.
+    replies 202: nothing that happens to broker or workers can lose it. With `Prefer: wait=n` the reply comes when the
+    job has ended, as 201, or after n seconds, as 202.
     """
     form = await read_form(request, max_file_bytes=context.settings.max_upload_bytes)
     try:
@@ -54,11 +66,28 @@ async def submit_job(
     finally:
         form.close()
     response = answer.response()
-    if not answer.is_replay:
-        # After the reply: the row is committed, so a slow broker need not hold up the caller.
-        background.add_task(context.doorbell.ring, Bell.IO if "image_url" in form.fields else Bell.GPU)
-        response.background = background
+    if answer.is_replay:
+        return response
+    bell = Bell.IO if "image_url" in form.fields else Bell.GPU
+    wait_s = preferred_wait(prefer)
+    if wait_s is not None and answer.reply.subject_id is not None:
+        await run_in_threadpool(context.doorbell.ring, bell)
+        return await _reply_at_end(request, context, caller, answer.reply, wait_s)
+    # After the reply: the row is committed, so a slow broker need not hold up the caller.
+    background.add_task(context.doorbell.ring, bell)
+    response.background = background
     return response
+
+
+async def _reply_at_end(request: Request, context: Context, caller: UUID, reply: Reply, wait_s: int) -> Response:
+    """201 with the job that has ended within `wait_s`, else 202 with the job as it stands then."""
+    job_id = cast("UUID", reply.subject_id)
+    peek = partial(peek_in, context, job_id, caller)
+    await settle(request, context.watcher, job_id, peek=peek, is_enough=attrgetter("is_final"), wait_s=wait_s)
+    job, found = await run_in_threadpool(look_in, context, job_id, caller)
+    headers = {"Location": reply.headers["Location"], "Preference-Applied": f"wait={wait_s}", **_poll_headers(found)}
+    shown = _show(job, context, request).model_dump(mode="json")
+    return JSONResponse(shown, 201 if found.is_final else 202, headers)
 
 
 @router.get("", responses=problems(401, 403, 422, 503), summary="List jobs")
@@ -98,14 +127,46 @@ def list_jobs(
     return JobList(data=[_show(job, context, request) for job in found], has_more=has_more)
 
 
-@router.get("/{job_id}", responses=problems(401, 403, 404, 503), summary="Read a job")
-def read_job(request: Request, response: Response, context: InContext, caller: Reader, job_id: JobId) -> JobObject:
-    """The job as it stands. `Retry-After` says when to look again while it has not ended."""
-    with context.sessions.begin() as session:
-        job = service.find(session, job_id, api_key_id=caller)
-    if job.status not in FINAL:
-        response.headers["Retry-After"] = str(POLL_S)
-    return _show(job, context, request)
+@router.get(
+    "/{job_id}",
+    response_model=JobObject,
+    responses={
+        304: {"description": "The copy at hand is still the same."},
+        **problems(401, 403, 404, 422, 503),
+    },
+    summary="Read a job",
+)
+async def read_job(
+    request: Request,
+    context: InContext,
+    caller: Reader,
+    job_id: JobId,
+    wait: Wait = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """The job as it stands, or after `wait`. `Retry-After` says when to look again while it has not ended.
+
+    With the `ETag` of an earlier reply as `If-None-Match`, an unchanged job costs next to nothing: 304 without a body.
+    """
+    topic = job_topic(job_id)
+
+    def is_known(found: Peek) -> bool:
+        return matches(if_none_match, etag(found.signature))
+
+    def is_enough(found: Peek) -> bool:
+        return found.is_final if if_none_match is None else not is_known(found)
+
+    if wait is not None or if_none_match is not None:
+        peek = partial(peek_in, context, topic, caller)
+        found = await settle(request, context.watcher, topic, peek=peek, is_enough=is_enough, wait_s=wait or 0)
+        if is_known(found):
+            return Response(status_code=304, headers=_poll_headers(found))
+    job, found = await run_in_threadpool(look_in, context, topic, caller)
+    return JSONResponse(_show(job, context, request).model_dump(mode="json"), headers=_poll_headers(found))
+
+
+def _poll_headers(found: Peek) -> dict[str, str]:
+    return {"ETag": etag(found.signature), **({} if found.is_final else {"Retry-After": str(POLL_S)})}
 
 
 @router.post("/{job_id}/cancel", responses=problems(401, 403, 404, 409, 503), summary="Cancel a job")

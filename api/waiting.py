@@ -1,0 +1,120 @@
+"""How long a caller wants to wait, and the wait itself."""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Header, Query, Request
+from starlette.concurrency import run_in_threadpool
+
+from api.context import Context
+from api.watch import Watch, Watcher
+from db.models import Job
+from db.watch import Peek
+from jobs.watching import look_at_job, peek_job
+
+MAX_WAIT_S = 60
+
+Wait = Annotated[
+    int | None,
+    Query(
+        ge=1,
+        le=MAX_WAIT_S,
+        description="Seconds to wait: with `If-None-Match` for any change, otherwise for the end. Then the reply is "
+        "what stands at that time.",
+    ),
+]
+IfNoneMatch = Annotated[str | None, Header(description="ETag of a copy at hand; 304 while it is still the same.")]
+Prefer = Annotated[
+    str | None,
+    Header(
+        description="`wait=n` (RFC 7240): up to n seconds, 60 at most, for the end of the job. The reply's "
+        "`Preference-Applied` tells what was taken; other preferences are ignored.",
+        examples=["wait=30"],
+    ),
+]
+
+_WAIT = re.compile(r'wait(?:\s*=\s*(?:"?([0-9]{1,9})"?))?', re.IGNORECASE)
+
+
+def preferred_wait(header: str | None) -> int | None:
+    """Seconds that `Prefer` asks to wait, 60 at most and where it names none; None where it does not ask.
+
+    RFC 7240 section 2: what can't be understood is ignored, and of several the first counts.
+    """
+    for preference in (header or "").split(","):
+        found = _WAIT.fullmatch(preference.split(";")[0].strip())
+        if found is not None:
+            wait_s = MAX_WAIT_S if found[1] is None else int(found[1])
+            return min(wait_s, MAX_WAIT_S) or None
+    return None
+
+
+def etag(signature: str) -> str:
+    """Weak: the same state, whatever its spelling."""
+    return f'W/"{signature}"'
+
+
+def matches(if_none_match: str | None, tag: str) -> bool:
+    """Whether a copy at hand is the one with this ETag (RFC 9110 section 13.1.2, weak comparison)."""
+    given = (each.strip() for each in (if_none_match or "").split(","))
+    return any(each == "*" or each.removeprefix("W/") == tag.removeprefix("W/") for each in given)
+
+
+async def settle(
+    request: Request,
+    watcher: Watcher,
+    topic: UUID,
+    *,
+    peek: Callable[[], Peek],
+    is_enough: Callable[[Peek], bool],
+    wait_s: float,
+) -> Peek:
+    """Look now and after each change, until it is enough, time is up, the client is gone or the service stops.
+
+    Between the looks it holds neither thread nor connection. `peek` runs in a thread; what it raises ends the wait.
+    """
+    deadline = time.monotonic() + wait_s
+    if wait_s > 0:
+        watcher.require_room()
+    with watcher.watch(topic) as watch, _ended_by_leaving(request, watch):
+        while True:
+            found = await run_in_threadpool(peek)
+            watch.seen = found.signature
+            if is_enough(found) or wait_s <= 0:
+                return found
+            if not await watch.changed(deadline - time.monotonic()):
+                # Time is up: look once more, should a notification have been lost. Nobody left needs that.
+                return found if watch.is_over else await run_in_threadpool(peek)
+
+
+@contextmanager
+def _ended_by_leaving(request: Request, watch: Watch) -> Iterator[None]:
+    """End the watch when the client is gone."""
+
+    async def leave() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        watch.end()
+
+    task = asyncio.create_task(leave())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+def peek_in(context: Context, job_id: UUID, caller: UUID) -> Peek:
+    """`jobs.watching.peek_job` in a transaction of its own."""
+    with context.sessions.begin() as session:
+        return peek_job(session, job_id, api_key_id=caller)
+
+
+def look_in(context: Context, job_id: UUID, caller: UUID) -> tuple[Job, Peek]:
+    """`jobs.watching.look_at_job` in a transaction of its own."""
+    with context.sessions.begin() as session:
+        return look_at_job(session, job_id, api_key_id=caller)
