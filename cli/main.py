@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import evaluation, keys, models, services
+from cli import evaluation, keys, models, services, train
 from cli.bench import bench
 from cli.demo import demo
 from cli.listen import listen
@@ -29,7 +29,10 @@ app.command()(remove)
 app.command()(listen)
 app.command()(demo)
 app.command()(bench)
-app.command()(models.train)
+app.command()(train.train)
+app.command()(train.synth)
+app.command()(train.label)
+app.command()(train.export)
 app.command()(evaluation.evaluate)
 app.command()(evaluation.calibrate)
 app.command()(services.api)

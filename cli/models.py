@@ -1,19 +1,14 @@
-"""`packshot models` and `train`: what is installed, and how it is made."""
-
-from pathlib import Path
-from typing import Annotated
+"""`packshot models`: what is installed."""
 
 import typer
 from rich.table import Table
 
-from cli.output import console, fail
+from cli.output import console
 from config.settings import Settings
 from jobs.models import installed_models
 from vision.segmenters.spec import WEIGHTS_FOLDER
 
 app = typer.Typer(help="List and check the installed models.", no_args_is_help=True)
-
-_DATA = Annotated[Path, typer.Option("--data", exists=True, file_okay=False, help="Folder with manifest.csv.")]
 
 
 @app.command("list")
@@ -45,26 +40,3 @@ def verify() -> None:
             console.print(f"{spec.model_id}: ok, sha256 {spec.weights_sha256}", markup=False)
     if bad:
         raise typer.Exit(1)
-
-
-def train(
-    config: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A run as TOML, see training/configs.")],
-    data: _DATA,
-    run: Annotated[Path, typer.Option(help="Folder of checkpoints, log and weights; an unfinished run goes on.")],
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder of decoded samples; `cache` in the run by default.")
-    ] = None,
-) -> None:
-    """Train a model, or go on with a run that was broken off."""
-    from training.manifest import ManifestError
-    from training.run import train as run_training
-
-    try:
-        spec = run_training(config, data_dir=data, run_dir=run, cache_dir=cache or run / "cache", report=_say)
-    except ManifestError as error:
-        raise fail(str(error)) from None
-    console.print(f"{spec.model_id} is in {run / 'weights'}, sha256 {spec.weights_sha256}", markup=False)
-
-
-def _say(text: str) -> None:
-    console.print(text, markup=False)

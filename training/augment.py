@@ -12,8 +12,11 @@ MIN_KEPT_SHARE = 0.75
 """Of the product's area that a random crop must keep."""
 
 
-def augment(rng: Generator, pixels: RgbaImage, canvas_hw: Hw) -> tuple[Canvas, Alpha]:
-    """(H, W, 4) uint8 -> letterboxed image (h, w, 3) uint8 and target (h, w) float32 in [0, 1]."""
+def augment(rng: Generator, pixels: RgbaImage, canvas_hw: Hw, *, camera: bool = True) -> tuple[Canvas, Alpha]:
+    """(H, W, 4) uint8 -> letterboxed image (h, w, 3) uint8 and target (h, w) float32 in [0, 1].
+
+    Without `camera`, light and noise stay as they are: scenes have got theirs.
+    """
     if rng.random() < 0.5:
         pixels = random_crop(rng, pixels)
     if rng.random() < 0.5:
@@ -24,7 +27,7 @@ def augment(rng: Generator, pixels: RgbaImage, canvas_hw: Hw) -> tuple[Canvas, A
         height, width = pixels.shape[:2]
         pixels = resize(np.ascontiguousarray(pixels), (height, max(8, round(width * rng.uniform(0.75, 1.33)))))
     image, alpha = to_canvas(pixels, canvas_hw)
-    return photometric(rng, image), alpha
+    return (photometric(rng, image) if camera else image), alpha
 
 
 def to_canvas(pixels: RgbaImage, canvas_hw: Hw) -> tuple[Canvas, Alpha]:

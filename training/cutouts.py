@@ -12,8 +12,11 @@ from vision.arrays import Alpha, Mask, RgbImage
 SHADOW_IN_ALPHA = "saleor"
 """Cut-outs of this shop carry a drop shadow in their alpha, of at most `SHADOW_ALPHA`."""
 SHADOW_ALPHA = 0.45
-EXACT_ALPHA = ("rgba-products", "synth-cutouts")
-"""Sources whose alpha is exact; the others have masks, whose edges hold a rim of background."""
+
+
+def is_cutout(row: Row) -> bool:
+    """Whether a row's alpha is its own and exact; the others have masks, whose edges hold a rim of background."""
+    return row.mask == row.image
 
 
 @dataclass(frozen=True)
@@ -24,17 +27,17 @@ class Cutout:
     alpha: Alpha
 
 
-def load_cutouts(rows: Iterable[Row], long_side_px: int) -> Iterator[Cutout]:
-    """Cut-outs of rows, at most `long_side_px` long; rows whose product fills under 1 % of the photo are left out."""
+def load_cutouts(rows: Iterable[Row], long_side_px: int) -> Iterator[tuple[Row, Cutout]]:
+    """Rows and their cut-outs, at most `long_side_px` long, but no product that fills under 1 % of its photo."""
     for row in rows:
         image, alpha = load_photo(row)
         image, alpha = shrink(image, long_side_px), shrink(alpha, long_side_px)
         if SHADOW_IN_ALPHA in row.name:
             alpha = np.clip((alpha - SHADOW_ALPHA) / (1 - SHADOW_ALPHA), 0, 1)
-        if row.source not in EXACT_ALPHA:
+        if not is_cutout(row):
             alpha = without_rim(alpha)
         if (alpha > 0.5).mean() > 0.01:  # noqa: PLR2004
-            yield cropped(image, alpha)
+            yield row, cropped(image, alpha)
 
 
 def is_whole(alpha: Alpha) -> bool:

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args
 
 import cv2
 import numpy as np
@@ -17,7 +17,8 @@ _Pixels = TypeVar("_Pixels", RgbImage, Alpha)
 
 ALPHA_CHANNEL = "(alpha channel)"
 """In the mask column: the mask is the image's own alpha."""
-LICENCE_CLASSES = ("cc0", "permissive", "nc", "research", "unknown")
+LicenceClass = Literal["cc0", "permissive", "nc", "research", "unknown"]
+LICENCE_CLASSES: tuple[LicenceClass, ...] = get_args(LicenceClass)
 
 
 class ManifestError(Exception):
@@ -37,6 +38,10 @@ class Row:
     licence_class: str
     foreground: Path | None = None
     """A picture of the product's true colours, where somebody knows them."""
+    confidence: float | None = None
+    """Of a pseudo-label; None when a person drew the mask."""
+    accepted: str = ""
+    """What a person said of a pseudo-label: `yes`, `no` or nothing."""
 
 
 def read_manifest(data_dir: Path, licences: Collection[str] = LICENCE_CLASSES) -> list[Row]:
@@ -105,6 +110,8 @@ def _row(fields: dict[str, str], data_dir: Path) -> Row:
         mask,
         fields["licence_class"],
         data_dir / fields["foreground"] if fields.get("foreground") else None,
+        float(fields["confidence"]) if fields.get("confidence") else None,
+        (fields.get("accepted") or "").strip().lower(),
     )
 
 

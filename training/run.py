@@ -1,47 +1,160 @@
 """One call from a data folder to a trained model."""
 
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
+import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
 
-from training.loop import CHECKPOINT_FILE, Report, Trainer, build_trainer, run_phases
-from training.manifest import check_rows, read_manifest, select
-from training.prepare import photo_store, synthetic_store
+from training.callbacks import LAST, Report, build_callbacks
+from training.checkpoints import epochs_done, export_run, load_start
+from training.data import RunData
+from training.manifest import LICENCE_CLASSES, ManifestError, Row, check_rows, read_manifest, select
 from training.pretrained import load_imagenet_encoder
-from training.recipe import Recipe
-from vision.segmenters.network import build_network, save_network
+from training.recipe import Recipe, RecipeError
+from training.task import SegmentationTask
 from vision.segmenters.spec import ModelSpec
 
 
-def train(config_path: Path, *, data_dir: Path, run_dir: Path, cache_dir: Path, report: Report = print) -> ModelSpec:
-    """Train, or resume, the run that a TOML file describes; weights and sidecar end in `run_dir/weights`.
+EXPECTED_WARNINGS = (
+    r"Checkpoint directory .* exists and is not empty",  # a run that goes on
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 on torch 2.15
+    r"The '\w+' does not have many workers",  # one worker keeps up with a CPU; the recipe says how many
+)
+"""What Lightning says of a run that is as it should be."""
 
-    `data_dir` holds manifest.csv, `cache_dir` receives decoded samples (about 0.5 MB each).
-    ManifestError before any computing when the data is not as the manifest says.
+
+@dataclass(frozen=True)
+class Machines:
+    """What a run is spread over: processes of one machine, and machines."""
+
+    devices: int = 1
+    nodes: int = 1
+    accelerator: str = "auto"
+
+
+def train(
+    recipe: Recipe,
+    *,
+    data_dir: Path,
+    run_dir: Path,
+    cache_dir: Path,
+    start_from: str | None = None,
+    machines: Machines | None = None,
+    report: Report = print,
+    watchers: Sequence[Callback] = (),
+) -> ModelSpec:
+    """Train, or resume, a recipe's run; weights and sidecar end in `run_dir/weights`.
+
+    `data_dir` holds manifest.csv, `cache_dir` receives decoded samples. `start_from`: a checkpoint, a sidecar or an
+    installed model whose weights a new run starts from. ManifestError or RecipeError before any computing.
     """
-    recipe = Recipe.read(config_path)
-    rows = read_manifest(data_dir, recipe.data.licences)
-    photos, backgrounds = select(rows, "train"), select(rows, "backgrounds")
-    check_rows([*photos, *backgrounds])
-    run_dir.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(recipe.threads)
+    machines = machines or Machines()
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    rows = checked_rows(recipe, data_dir)
+    check_machines(recipe, machines)
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
     cv2.setNumThreads(1)
-    stores = [photo_store(recipe, photos, cache_dir), synthetic_store(recipe, photos, backgrounds, cache_dir)]
-    report(f"{len(stores[0])} photos, {len(stores[1])} synthetic samples")
-    trainer = start(recipe, run_dir)
-    run_phases(recipe, trainer, stores, run_dir, report)
-    return save_network(trainer.average, recipe.model, run_dir / "weights")
+    pl.seed_everything(recipe.seed, verbose=False)
+    task = SegmentationTask(recipe)
+    last = run_dir / f"{LAST}.ckpt"
+    if not last.is_file():
+        fill(task, recipe, start_from, report)
+    data = RunData(recipe, rows, cache_dir)
+    run_phases(recipe, task, data, run_dir, machines, report, watchers)
+    return export_run(run_dir, recipe)
 
 
-def start(recipe: Recipe, run_dir: Path) -> Trainer:
-    """Network with the encoder's ImageNet weights, or the state of the run's last checkpoint."""
-    torch.manual_seed(recipe.seed)
-    network = build_network(recipe.model)
-    load_imagenet_encoder(network.unet.encoder.model)
-    network = network.to(memory_format=torch.channels_last)
-    trainer = build_trainer(recipe, network, build_network(recipe.model))
-    checkpoint = run_dir / CHECKPOINT_FILE
-    if checkpoint.is_file():
-        trainer.load(checkpoint)
-    return trainer
+def read_recipe(path: Path, licences: str | None = None, seed: int | None = None) -> Recipe:
+    """A recipe, restricted to licence classes such as `cc0,permissive`, with a seed of its own where one is given."""
+    recipe = Recipe.read(path)
+    if seed is not None:
+        recipe = replace(recipe, seed=seed)
+    if licences is None:
+        return recipe
+    wanted = {name.strip() for name in licences.split(",")}
+    if unknown := wanted - set(LICENCE_CLASSES):
+        raise RecipeError(f"unknown licence classes {sorted(unknown)}; known: {', '.join(LICENCE_CLASSES)}")
+    kept = tuple(name for name in recipe.data.licences if name in wanted)
+    return replace(recipe, data=replace(recipe.data, licences=kept))
+
+
+def checked_rows(recipe: Recipe, data_dir: Path) -> list[Row]:
+    """Rows of the manifest that the recipe's licences allow. ManifestError names every one that cannot be used."""
+    rows = read_manifest(data_dir, recipe.data.licences)
+    wanted = [*select(rows, "train"), *select(rows, "backgrounds")]
+    if recipe.data.validation_photos and recipe.data.validation_split != "train":
+        wanted += select(rows, recipe.data.validation_split)
+    if not select(rows, "train"):
+        raise ManifestError(f"no row of the split train has one of the licences {', '.join(recipe.data.licences)}")
+    check_rows(wanted)
+    return rows
+
+
+def check_machines(recipe: Recipe, machines: Machines) -> None:
+    """RecipeError when a batch cannot be divided among the processes."""
+    processes = machines.devices * machines.nodes
+    for phase in recipe.phases:
+        if phase.batch % processes:
+            raise RecipeError(
+                f"phase {phase.name}: a batch of {phase.batch} cannot be divided by {processes} processes"
+            )
+
+
+def fill(task: SegmentationTask, recipe: Recipe, start_from: str | None, report: Report) -> None:
+    """The weights that a new run starts from."""
+    if start_from is not None:
+        report(f"starts from {load_start(task.network, start_from)}")
+    elif recipe.encoder_weights == "imagenet":
+        load_imagenet_encoder(recipe.model.encoder, task.network.encoder.model)
+
+
+def run_phases(
+    recipe: Recipe,
+    task: SegmentationTask,
+    data: RunData,
+    run_dir: Path,
+    machines: Machines,
+    report: Report,
+    watchers: Sequence[Callback] = (),
+) -> None:
+    """Each phase goes on from the checkpoint that the one before left, as a resumed run does."""
+    last = run_dir / f"{LAST}.ckpt"
+    first_epoch = 0
+    for number, phase in enumerate(recipe.phases):
+        data.phase, data.first_epoch = number, first_epoch
+        first_epoch += recipe.epochs(phase)
+        if epochs_done(last) >= first_epoch:
+            continue
+        task.enter(phase)
+        is_last_phase = number == len(recipe.phases) - 1
+        callbacks = build_callbacks(recipe, run_dir, report, is_last_phase=is_last_phase)
+        trainer = pl.Trainer(
+            accelerator=machines.accelerator,
+            devices=machines.devices,
+            num_nodes=machines.nodes,
+            strategy="ddp" if machines.devices * machines.nodes > 1 else "auto",
+            precision=recipe.precision,
+            max_epochs=first_epoch,
+            gradient_clip_val=recipe.gradient_clip or None,
+            reload_dataloaders_every_n_epochs=1,
+            num_sanity_val_steps=0,
+            limit_val_batches=None if data.validation else 0,
+            log_every_n_steps=1,
+            callbacks=[*callbacks, *watchers],
+            logger=TensorBoardLogger(run_dir, name="tensorboard", version=""),
+            enable_progress_bar=any(isinstance(each, pl.callbacks.ProgressBar) for each in callbacks),
+            enable_model_summary=False,
+        )
+        report(f"phase {phase.name}: {phase.canvas_px} px, epochs up to {first_epoch}")
+        with warnings.catch_warnings():
+            for message in EXPECTED_WARNINGS:
+                warnings.filterwarnings("ignore", message=message)
+            trainer.fit(task, datamodule=data, ckpt_path=last if last.is_file() else None)

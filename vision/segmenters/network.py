@@ -1,17 +1,16 @@
-"""The U-Net itself, and its weights on disk."""
+"""The network itself, and its weights on disk."""
 
 import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-import segmentation_models_pytorch as smp
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from vision.segmenters.architectures import EdgeUnet, build_architecture
 from vision.segmenters.spec import WEIGHTS_FOLDER, ModelSpec
 
-ARCHITECTURE = "smp-unet"
 STRIDE_PX = 32
 """Canvas sides must be multiples of it: the encoder halves five times."""
 
@@ -21,13 +20,16 @@ class WeightsError(Exception):
 
 
 class SegmentationNetwork(nn.Module):
-    """U-Net that owns its normalisation, so that no caller can feed it wrongly."""
+    """A network that owns its normalisation, so that no caller can feed it wrongly.
 
-    unet: smp.Unet
+    `unet` is of any architecture and has an `encoder`; the tensors of weights on disk are named after it.
+    """
+
+    unet: nn.Module
     mean: Tensor
     std: Tensor
 
-    def __init__(self, unet: smp.Unet, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(self, unet: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         self.unet = unet
         # Buffers outside the state dict: they come from the sidecar, one place only.
@@ -39,21 +41,25 @@ class SegmentationNetwork(nn.Module):
         logits: Tensor = self.unet((images - self.mean) / self.std)
         return logits
 
+    def parts(self, images: Tensor) -> tuple[Tensor, ...]:
+        """As `forward`, followed by what only training looks at: logits of body and rim where there are any."""
+        normalised = (images - self.mean) / self.std
+        return self.unet.parts(normalised) if isinstance(self.unet, EdgeUnet) else (self.unet(normalised),)
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The part that starts from ImageNet's weights."""
+        encoder = self.unet.encoder
+        if not isinstance(encoder, nn.Module):
+            raise TypeError(f"{type(self.unet).__name__} has no encoder")
+        return encoder
+
 
 def build_network(spec: ModelSpec) -> SegmentationNetwork:
-    """Network with fresh random weights, in training mode. ValueError for an unknown architecture."""
-    if spec.architecture != ARCHITECTURE:
-        raise ValueError(f"unknown architecture {spec.architecture!r}; known: {ARCHITECTURE}")
+    """Network with fresh random weights, in training mode. ValueError for what cannot be built."""
     if any(side % STRIDE_PX for side in spec.canvas_hw):
         raise ValueError(f"canvas {spec.canvas_hw} is not a multiple of {STRIDE_PX}")
-    unet = smp.Unet(
-        spec.encoder,
-        encoder_depth=len(spec.decoder_channels),
-        encoder_weights=None,
-        decoder_channels=spec.decoder_channels,
-        classes=1,
-    )
-    return SegmentationNetwork(unet, spec.mean, spec.std)
+    return SegmentationNetwork(build_architecture(spec), spec.mean, spec.std)
 
 
 def save_network(network: SegmentationNetwork, spec: ModelSpec, folder: Path) -> ModelSpec:

@@ -31,6 +31,34 @@ def test_logits_have_the_canvas_resolution(network):
     assert network(torch.zeros(2, 3, 64, 96)).shape == (2, 1, 64, 96)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "channels"),
+    [
+        ("smp-unetplusplus", (16, 12, 8, 8, 8)),
+        ("smp-manet", (16, 12, 8, 8, 8)),
+        ("smp-fpn", (32, 32)),
+        ("smp-deeplabv3plus", (16,)),
+        ("fcn", (16,)),
+        ("unet-edges", (16, 12, 8, 8, 8)),
+    ],
+)
+@torch.inference_mode()
+def test_every_architecture_is_saved_and_loaded(architecture, channels, tmp_path):
+    spec = replace(SPEC, architecture=architecture, decoder_channels=channels, encoder="tu-resnet10t")
+    network = build_network(spec).eval()
+    loaded = load_network(save_network(network, spec, tmp_path), tmp_path)
+    images = torch.rand(1, 3, 64, 96) * 255
+    assert loaded(images).shape == (1, 1, 64, 96)
+    assert (torch.sigmoid(network(images)) - torch.sigmoid(loaded(images))).abs().max() < 2 / 255
+    assert torch.equal(loaded.parts(images)[0], loaded(images))
+
+
+@torch.inference_mode()
+def test_body_and_rim_are_seen_in_training_alone():
+    network = build_network(replace(SPEC, architecture="unet-edges")).eval()
+    assert [part.shape for part in network.parts(torch.zeros(1, 3, 64, 96))] == [(1, 1, 64, 96)] * 3
+
+
 @torch.inference_mode()
 def test_normalisation_is_inside(network):
     images = torch.rand(1, 3, 64, 96) * 255
@@ -67,7 +95,12 @@ def test_weights_of_another_architecture_are_refused(network, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "word"), [({"architecture": "x"}, "architecture"), ({"canvas_hw": (64, 100)}, "multiple")]
+    ("change", "word"),
+    [
+        ({"architecture": "x"}, "architecture"),
+        ({"canvas_hw": (64, 100)}, "multiple"),
+        ({"architecture": "smp-fpn"}, "2 decoder channels"),
+    ],
 )
 def test_odd_specs_are_refused(change, word):
     with pytest.raises(ValueError, match=word):
