@@ -28,6 +28,7 @@ class SegmentationTask(pl.LightningModule):
 
     def enter(self, phase: Phase) -> None:
         """Freeze what this phase leaves as it is."""
+        self.train()
         freeze_levels(self.network, phase.frozen_levels)
 
     def on_train_epoch_start(self) -> None:
