@@ -51,7 +51,7 @@ def _streak(rng: Generator, length: int) -> NDArray[np.float32]:
     kernel[size // 2] = 1
     turn = cv2.getRotationMatrix2D((size // 2, size // 2), float(rng.uniform(0, 180)), 1)
     kernel = cv2.warpAffine(kernel, turn, (size, size)).astype(np.float32)
-    return (kernel / kernel.sum()).astype(np.float32)
+    return np.asarray(kernel / kernel.sum(), np.float32)
 
 
 def _light(rng: Generator, picture: Picture) -> Picture:
@@ -76,7 +76,7 @@ def _noise(rng: Generator, picture: Picture, share: float) -> Picture:
         grain = resize(rng.standard_normal((max(2, height // 2), max(2, width // 2), 3), np.float32), (height, width))
     else:
         grain = rng.standard_normal((height, width, 3), np.float32)
-    return np.clip(picture + grain * strength, 0, 255).astype(np.float32)
+    return np.asarray(np.clip(picture + grain * strength, 0, 255), np.float32)
 
 
 def _jpeg(rng: Generator, picture: Picture) -> Picture:

@@ -1,6 +1,6 @@
 """Which parts of a network learn."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -15,10 +15,11 @@ def freeze_levels(network: SegmentationNetwork, count: int) -> None:
 
     Works for every `tu-` encoder: timm names the module that ends each level, and modules come in running order.
     """
-    encoder = network.encoder.model
+    encoder = network.backbone
+    names: Any = encoder.feature_info
     encoder.requires_grad_(True)
     if count:
-        last = encoder.feature_info.module_name()[min(count, LEVELS) - 1]
+        last = names.module_name()[min(count, LEVELS) - 1]
         for module in _running_order_until(encoder, {last, last.replace(".", "_")}):
             for parameter in module.parameters(recurse=False):
                 parameter.requires_grad_(False)

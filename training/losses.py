@@ -3,7 +3,7 @@
 Each gives one number per image, (N,), so that the mean over a batch is the mean over its parts on several processes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -103,7 +103,7 @@ def segmentation_losses(parts: Sequence[Tensor], targets: Tensor, weights: LossW
     """
     logits = parts[0].float()
     alpha = torch.sigmoid(logits)
-    terms = {
+    terms: dict[str, Callable[[], Tensor]] = {
         "bce": lambda: weighted_bce(logits, targets, boundary_weight(targets, 3, weights.edge_gain)),
         "dice": lambda: soft_dice(alpha, targets),
         "iou": lambda: soft_iou(alpha, targets),

@@ -112,7 +112,7 @@ def _curve(rng: Generator, start: tuple[float, float], end: tuple[float, float],
     second, third = (first + (last - first) * share + rng.uniform(-bend_px, bend_px, 2) for share in (0.3, 0.7))
     t = np.linspace(0, 1, 60)[:, None]
     curve = (1 - t) ** 3 * first + 3 * (1 - t) ** 2 * t * second + 3 * (1 - t) * t**2 * third + t**3 * last
-    return curve.astype(np.float32)
+    return np.asarray(curve, np.float32)
 
 
 def _stroke(hw: tuple[int, ...], line: Picture, thickness_px: float) -> Alpha:

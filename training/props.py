@@ -145,7 +145,7 @@ def _outline(hw: Hw, corners: float, inset_px: float = 0.0) -> Alpha:
         radius = corners * min(half)
         outside = np.hypot(np.maximum(dy - half[0] + radius, 0), np.maximum(dx - half[1] + radius, 0))
         distance = outside + np.minimum(np.maximum(dy - half[0], dx - half[1]) + radius, 0) - radius
-    return np.clip(0.5 - distance, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(0.5 - distance, 0, 1), np.float32)
 
 
 def _framed_shape(rng: Generator, hw: Hw, share: float, corners: float | None = None) -> tuple[Alpha, Alpha]:

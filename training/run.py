@@ -21,7 +21,6 @@ from training.recipe import Recipe, RecipeError
 from training.task import SegmentationTask
 from vision.segmenters.spec import ModelSpec
 
-
 EXPECTED_WARNINGS = (
     r"Checkpoint directory .* exists and is not empty",  # a run that goes on
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 on torch 2.15
@@ -113,7 +112,7 @@ def fill(task: SegmentationTask, recipe: Recipe, start_from: str | None, report:
     if start_from is not None:
         report(f"starts from {load_start(task.network, start_from)}")
     elif recipe.encoder_weights == "imagenet":
-        load_imagenet_encoder(recipe.model.encoder, task.network.encoder.model)
+        load_imagenet_encoder(recipe.model.encoder, task.network.backbone)
 
 
 def run_phases(

@@ -1,7 +1,9 @@
 """The network in training, as Lightning wants it."""
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
@@ -23,7 +25,7 @@ class SegmentationTask(pl.LightningModule):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.recipe = recipe
-        self.network = build_network(recipe.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = build_network(recipe.model).to(memory_format=torch.channels_last)
         self.save_hyperparameters({"model": asdict(recipe.model)})
 
     def enter(self, phase: Phase) -> None:
@@ -74,7 +76,7 @@ class SegmentationTask(pl.LightningModule):
             optimizer = torch.optim.AdamW(groups, lr=1.0, weight_decay=decay)
         else:
             optimizer = torch.optim.SGD(groups, lr=1.0, momentum=0.9, nesterov=True, weight_decay=decay)
-        rates = [lambda step, part=part: rates_at(self.recipe, step)[part] for part in range(len(groups))]
+        rates: list[Callable[[int], float]] = [partial(_rate, self.recipe, part) for part in range(len(groups))]
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rates)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
@@ -96,6 +98,10 @@ def rates_at(recipe: Recipe, step: int) -> tuple[float, float]:
     warm_up = min(recipe.warm_up_samples / phase.batch, steps)
     rate *= min(1.0, (step + 1) / warm_up) if warm_up else 1.0
     return rate * phase.encoder_lr_share, rate
+
+
+def _rate(recipe: Recipe, part: int, step: int) -> float:
+    return rates_at(recipe, step)[part]
 
 
 def _floats(images: Tensor) -> Tensor:

@@ -54,6 +54,14 @@ class SegmentationNetwork(nn.Module):
             raise TypeError(f"{type(self.unet).__name__} has no encoder")
         return encoder
 
+    @property
+    def backbone(self) -> nn.Module:
+        """The timm model inside a `tu-` encoder."""
+        backbone = self.encoder.model
+        if not isinstance(backbone, nn.Module):
+            raise TypeError(f"{type(self.encoder).__name__} is no encoder of timm")
+        return backbone
+
 
 def build_network(spec: ModelSpec) -> SegmentationNetwork:
     """Network with fresh random weights, in training mode. ValueError for what cannot be built."""

@@ -1,7 +1,25 @@
 import pytest
 import torch
 
-from training.losses import boundary_weight, segmentation_loss, soft_dice, weighted_bce
+from training.losses import (
+    alpha_error,
+    boundary_miss,
+    boundary_weight,
+    dissimilarity,
+    part_targets,
+    segmentation_losses,
+    soft_dice,
+    soft_iou,
+    weighted_bce,
+)
+from training.recipe import LossWeights
+
+ALL = LossWeights(iou=1, ssim=1, boundary=1, alpha=1)
+TERMS = (soft_dice, soft_iou, dissimilarity, boundary_miss, alpha_error)
+
+
+def segmentation_loss(logits, targets):
+    return segmentation_losses([logits], targets, ALL)["loss"].mean()
 
 
 @pytest.fixture
@@ -24,7 +42,7 @@ def test_an_empty_photo_is_punished_by_the_area_claimed():
     some[..., :8, :8] = 9
     more = torch.full_like(empty, 9.0)
     none = torch.full_like(empty, -9.0)
-    losses = [soft_dice(logits, empty).item() for logits in (none, some, more)]
+    losses = [soft_dice(torch.sigmoid(logits), empty).item() for logits in (none, some, more)]
     assert losses[0] < 0.001 < losses[1] < losses[2]
 
 
@@ -47,3 +65,48 @@ def test_gradients_are_finite_for_extreme_logits(square):
     logits = torch.full_like(square, 80.0).requires_grad_()
     segmentation_loss(logits, square).backward()
     assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_each_term_is_zero_for_the_truth_and_grows_with_the_error(square, term):
+    shifted, far = (torch.roll(square, pixels, dims=2) for pixels in (3, 8))
+    perfect, near, worse = (term(alpha, square).item() for alpha in (square, shifted, far))
+    assert perfect == pytest.approx(0, abs=1e-3)
+    assert perfect < near < worse
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_each_term_counts_images_one_by_one(square, term):
+    alphas = torch.cat([square, torch.roll(square, 4, dims=2)])
+    together = term(alphas, square.expand(2, -1, -1, -1))
+    assert together.shape == (2,)
+    assert together[1].item() == pytest.approx(term(alphas[1:], square).item(), rel=1e-5)
+
+
+def test_iou_of_half_an_overlap():
+    target = torch.zeros(1, 1, 8, 8)
+    target[..., :4] = 1
+    alpha = torch.zeros(1, 1, 8, 8)
+    alpha[..., 2:6] = 1
+    assert soft_iou(alpha, target, smooth=0).item() == pytest.approx(1 - 16 / 48)
+
+
+def test_the_rim_holds_edges_and_whatever_is_thin(square):
+    thin = torch.zeros_like(square)
+    thin[..., 3, :] = 1
+    body, rim = part_targets(torch.maximum(square, thin), radius_px=2)
+    assert body[0, 0, 16, 16] == 1
+    assert body[0, 0, 8, 16] == 0
+    assert rim[0, 0, 3, 20] == 1
+    assert torch.equal(body + rim, torch.maximum(square, thin))
+
+
+def test_a_term_without_weight_is_not_computed(square):
+    assert set(segmentation_losses([square], square, LossWeights())) == {"bce", "dice", "loss"}
+
+
+def test_parts_need_a_network_that_has_them(square):
+    with pytest.raises(ValueError, match="body and rim"):
+        segmentation_losses([square], square, LossWeights(parts=1))
+    sizes = segmentation_losses([square] * 3, square, LossWeights(parts=1))
+    assert sizes["parts"].shape == (1,)

@@ -13,16 +13,17 @@ from training.checkpoints import export_checkpoint, read_checkpoint
 from training.evaluate import as_table, evaluate, predictor
 from training.manifest import ManifestError, load_photo, read_manifest, select
 from training.metrics import measure
+from training.pretrained import load_imagenet_encoder
 from training.recipe import Recipe, RecipeError
 from training.run import Machines, read_recipe, train
-from vision.segmenters.network import load_network
+from vision.segmenters.network import build_network, load_network
 from vision.segmenters.spec import WEIGHTS_FOLDER, read_spec
 
 CONFIGS = Path(training.__file__).parent / "configs"
 TINY = Path(__file__).with_name("tiny.toml")
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -32,9 +33,9 @@ class KillAt(Callback):
     def __init__(self, step):
         self._step = step
 
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+    def on_train_batch_start(self, trainer, *_):
         if trainer.global_step == self._step:
-            raise Killed
+            raise KilledError
 
 
 def _quiet(_: str) -> None:
@@ -51,7 +52,9 @@ def data(tmp_path):
 def run(tmp_path, data):
     def _run(name, recipe=None, **more):
         folders = {"data_dir": data, "run_dir": tmp_path / name, "cache_dir": tmp_path / "cache"}
-        return train(recipe or Recipe.read(TINY), **folders, report=_quiet, machines=Machines(accelerator="cpu"), **more)
+        return train(
+            recipe or Recipe.read(TINY), **folders, report=_quiet, machines=Machines(accelerator="cpu"), **more
+        )
 
     return _run
 
@@ -72,13 +75,11 @@ def test_four_photos_are_learnt_by_heart(tmp_path, data, run):
 def test_a_run_killed_in_the_middle_ends_with_the_same_weights(tmp_path, data, run):
     whole = run("whole")
     for step in (1, 5):
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             run("killed", watchers=[KillAt(step)])
     resumed = run("killed")
     assert resumed.weights_sha256 == whole.weights_sha256
-    one, other = (
-        torch.load(tmp_path / name / "last.ckpt", weights_only=True) for name in ("whole", "killed")
-    )
+    one, other = (torch.load(tmp_path / name / "last.ckpt", weights_only=True) for name in ("whole", "killed"))
     assert one["global_step"] == other["global_step"] == 8
     for part in ("state_dict", "current_model_state"):
         assert all(torch.equal(one[part][key], other[part][key]) for key in one[part])
@@ -97,18 +98,15 @@ def test_a_run_killed_in_the_middle_ends_with_the_same_weights(tmp_path, data, r
 def test_a_frozen_phase_leaves_the_encoder_as_it_was(tmp_path, run):
     recipe = Recipe.read(TINY)
     run("frozen", replace(recipe, phases=recipe.phases[:1]))
-    start = read_spec_start()
+    start = imagenet_start()
     _, state = read_checkpoint(tmp_path / "frozen" / "last.ckpt")
     moved = [key for key, value in start.items() if not torch.equal(value, state[key])]
     assert not [key for key in moved if key.startswith("unet.encoder.")]
 
 
-def read_spec_start():
-    from training.pretrained import load_imagenet_encoder
-    from vision.segmenters.network import build_network
-
+def imagenet_start():
     network = build_network(Recipe.read(TINY).model)
-    load_imagenet_encoder("tu-tf_efficientnet_lite0", network.encoder.model)
+    load_imagenet_encoder("tu-tf_efficientnet_lite0", network.backbone)
     return {key: value for key, value in network.state_dict().items() if key.startswith("unet.encoder.")}
 
 

@@ -3,7 +3,13 @@ import pytest
 
 from training.augment import augment, random_crop, to_canvas
 from training.cutouts import Cutout, cropped, is_whole, without_rim
-from training.synthesis import Kit, empty_scene, lay, scene
+from training.kit import Kit
+from training.products import cables, lay, see_through
+from training.props import PRODUCTS
+from training.scene_mix import SceneMix
+from training.synthesis import empty_scene, scene
+
+MIX = SceneMix()
 
 
 @pytest.fixture
@@ -17,33 +23,33 @@ def kit():
 
 
 def test_the_same_seed_draws_the_same_scene(kit):
-    one, other = (scene(np.random.default_rng([7, 1]), kit, 96) for _ in range(2))
+    one, other = (scene(np.random.default_rng([7, 1]), kit, 96, MIX) for _ in range(2))
     assert np.array_equal(one, other)
-    assert not np.array_equal(one[..., :3].mean(), scene(np.random.default_rng([7, 2]), kit, 96)[..., :3].mean())
+    assert not np.array_equal(one[..., :3].mean(), scene(np.random.default_rng([7, 2]), kit, 96, MIX)[..., :3].mean())
 
 
 def test_scenes_hold_a_product_and_fit_the_frame(kit):
-    for number in range(30):
-        pixels = scene(np.random.default_rng(number), kit, 96)
+    for number in range(60):
+        pixels = scene(np.random.default_rng(number), kit, 96, MIX)
         assert max(pixels.shape[:2]) == 96
         assert pixels.dtype == np.uint8
-        assert 0.005 < (pixels[..., 3] > 127).mean() < 0.95
+        assert 0.001 < (pixels[..., 3] > 0).mean() < 0.99
 
 
 def test_an_empty_scene_has_an_empty_target(kit):
-    pixels = empty_scene(np.random.default_rng(3), kit, 96)
+    pixels = empty_scene(np.random.default_rng(3), kit, 96, MIX)
     assert pixels[..., 3].max() == 0
 
 
 def test_a_laid_product_keeps_its_colour_up_to_its_edge(kit):
     for number in range(10):
-        product, alpha = lay(np.random.default_rng(number), kit.exact[0], (90, 90), "studio")
+        product, alpha = lay(np.random.default_rng(number), kit.exact[0], (90, 90), smallest=0.3)
         inside = alpha > 0.3
         assert abs(product[inside] - (200, 0, 0)).max() < 4
 
 
 def test_augment_is_decided_by_the_generator(kit):
-    pixels = scene(np.random.default_rng(1), kit, 96)
+    pixels = scene(np.random.default_rng(1), kit, 96, MIX)
     for number in range(20):
         results = [augment(np.random.default_rng(number), pixels, (64, 64)) for _ in range(2)]
         assert np.array_equal(results[0][0], results[1][0])
@@ -62,7 +68,7 @@ def test_image_and_target_stay_aligned():
 
 
 def test_a_crop_keeps_most_of_the_product(kit):
-    pixels = scene(np.random.default_rng(5), kit, 96)
+    pixels = scene(np.random.default_rng(5), kit, 96, MIX)
     total = pixels[..., 3].sum(dtype=np.int64)
     for number in range(20):
         crop = random_crop(np.random.default_rng(number), pixels)
@@ -91,3 +97,51 @@ def test_the_rim_is_pulled_inwards():
 def test_an_empty_cutout_is_refused():
     with pytest.raises(ValueError, match="empty"):
         cropped(np.zeros((5, 5, 3), np.uint8), np.zeros((5, 5), np.float32))
+
+
+@pytest.mark.parametrize("draw", PRODUCTS)
+def test_drawn_products_are_exact_and_repeat(draw, kit):
+    one, other = (draw(np.random.default_rng(4), kit, 120) for _ in range(2))
+    assert np.array_equal(one.image, other.image)
+    assert np.array_equal(one.alpha, other.alpha)
+    assert one.image.shape[:2] == one.alpha.shape
+    assert one.alpha.dtype == np.float32
+    assert one.alpha.max() == 1
+
+
+def test_the_inside_of_what_is_framed_is_product(kit):
+    for draw in PRODUCTS[:3]:
+        alpha = draw(np.random.default_rng(1), kit, 120).alpha
+        assert alpha[alpha.shape[0] // 2, alpha.shape[1] // 2] == 1
+
+
+def test_one_sees_through_a_wire_basket():
+    nothing = Kit((), (), (), ())
+    alpha = PRODUCTS[3](np.random.default_rng(2), nothing, 200).alpha
+    assert 0.05 < (alpha > 0.5).mean() < 0.7
+
+
+def test_scenes_need_no_photos_at_all():
+    pixels = scene(np.random.default_rng(2), Kit((), (), (), ()), 96, MIX)
+    assert pixels[..., 3].max() > 127
+
+
+def test_cables_join_parts_thinly(kit):
+    rng = np.random.default_rng(3)
+    parts = [lay(rng, kit.exact[0], (200, 200), smallest=0.2, largest=0.3) for _ in range(2)]
+    _, alpha = cables(rng, parts)
+    assert 0 < (alpha > 0.5).mean() < 0.15
+
+
+def test_glass_is_denser_at_its_rim(kit):
+    laid = lay(np.random.default_rng(1), kit.exact[0], (120, 120), smallest=0.9)
+    _, alpha = see_through(np.random.default_rng(1), laid)
+    rows, columns = np.nonzero(laid[1] > 0.99)
+    middle = alpha[int(rows.mean()), int(columns.mean())]
+    assert middle < 0.99
+    assert alpha.max() > middle
+
+
+def test_a_small_photo_is_drawn_small(kit):
+    mix = SceneMix(photo_px_min=60, photo_px_max=60)
+    assert max(scene(np.random.default_rng(1), kit, 96, mix).shape[:2]) == 60
