@@ -30,6 +30,10 @@ def postgres() -> Iterator[EmbeddedDatabase]:
         Path(folder).chmod(0o755)
         server = EmbeddedDatabase(Path(folder, "postgres"))
         with psycopg.connect(server.url, autocommit=True) as connection:
+            # These databases need not outlive a power cut. Syncing took most of the time of a test.
+            for setting in ("fsync", "full_page_writes"):
+                connection.execute(f"ALTER SYSTEM SET {setting} = off")
+            connection.execute("SELECT pg_reload_conf()")
             connection.execute("CREATE DATABASE template")
         upgrade(database_url(server, "template"))
         yield server
@@ -51,7 +55,7 @@ def database(postgres: EmbeddedDatabase) -> Iterator[str]:
 def _database(server: EmbeddedDatabase, template: str) -> Iterator[str]:
     name = f"test_{next(_NUMBERS)}"
     with psycopg.connect(server.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log")
         yield database_url(server, name)
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
