@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo picture up test lint types bench migrate revision train-smoke format install pins settings clean
+.PHONY: help demo picture up test lint types bench migrate revision train-smoke format install pins settings openapi errors clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,12 @@ pins: ## Write constraints.txt from what is installed
 
 settings: ## Write the table of docs/configuration.md from the settings
 	$(BIN)/python -m tests.contracts.settings_table
+
+openapi: ## Write docs/openapi.json from the API
+	$(BIN)/python -m tests.contracts.openapi_file
+
+errors: ## Write docs/errors.md from the table of error codes
+	$(BIN)/python -c "from api.error_docs import markdown; print(markdown(), end='')" > docs/errors.md
 
 clean: ## Remove .venv, caches and outputs (not the data folder)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache out build *.egg-info

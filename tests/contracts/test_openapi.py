@@ -28,7 +28,7 @@ from tests.conftest import _database
 from tests.contracts import openapi_file
 from tests.factories import make_key
 from tests.integration.api.conftest import SPEC, open_client
-from tests.integration.api.support import finish, submit
+from tests.integration.api.support import finish, photo, submit
 
 CHECKS = [
     not_a_server_error,
@@ -38,6 +38,11 @@ CHECKS = [
     response_schema_conformance,
 ]
 EXAMPLES = 12
+# Bodies that no generator hits on: a photo that can be decoded, a field that judges more than its type.
+GOOD: dict[str, tuple[str, dict[str, object]]] = {
+    "POST /v1/jobs": ("multipart/form-data", {"image_file": photo()}),
+    "POST /v1/jobs/{job_id}/outputs": ("application/json", {"name": "small", "format": "webp"}),
+}
 DOCUMENT = openapi_file.document()
 OPERATIONS = [
     f"{method.upper()} {path}" for path, methods in sorted(DOCUMENT["paths"].items()) for method in sorted(methods)
@@ -100,10 +105,19 @@ def test_every_operation_keeps_to_the_document(service: Service, label: str) -> 
     """Good requests and bad ones, at real ids and made-up ones: never a 5xx, never a reply that is not described."""
     operation = service.operations[label]
     token, things = service.caller()
+    statuses = set()
     cases = st.one_of(
         operation.as_strategy(generation_mode=GenerationMode.POSITIVE),
         operation.as_strategy(generation_mode=GenerationMode.NEGATIVE),
     )
+
+    def call(case: schemathesis.Case) -> None:
+        reply = case.call_and_validate(headers={"Authorization": f"Bearer {token}"}, checks=CHECKS)
+        statuses.add(reply.status_code)
+
+    if label in GOOD:
+        media_type, body = GOOD[label]
+        call(operation.Case(path_parameters={"job_id": things["job_id"][0]}, body=body, media_type=media_type))
 
     @settings(
         max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
@@ -113,6 +127,7 @@ def test_every_operation_keeps_to_the_document(service: Service, label: str) -> 
         for name in case.path_parameters or {}:
             if name in things and data.draw(st.integers(0, 3)):
                 case.path_parameters[name] = data.draw(st.sampled_from(things[name]))
-        case.call_and_validate(headers={"Authorization": f"Bearer {token}"}, checks=CHECKS)
+        call(case)
 
     keeps_to_it()
+    assert any(status < 400 for status in statuses), "no request went well: little was tested"

@@ -1,5 +1,6 @@
 """A submission: what is taken, and what is refused before anything is stored or queued."""
 
+import asyncio
 import hashlib
 import itertools
 import json
@@ -7,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from redis import Redis
 from sqlalchemy import func, select, text
@@ -14,6 +16,7 @@ from sqlalchemy import func, select, text
 from config.settings import Settings
 from db.models import Fetch, Job
 from db.session import Sessions
+from jobs.keys import IssuedKey
 from jobs.output_params import OutputParams
 from tests.integration.api.support import photo, stored, submit
 
@@ -253,3 +256,32 @@ def test_fifty_parallel_posts_are_fifty_jobs(client: TestClient, sessions: Sessi
         assert session.scalar(select(func.count()).select_from(Job)) == 50
     with Redis.from_url(broker) as redis:
         assert redis.llen("gpu") == 1  # coalesced
+
+
+def test_a_body_that_breaks_off_is_no_job(app: FastAPI, client: TestClient, key: IssuedKey) -> None:
+    """The connection breaks in the middle of the photo. Whoever still listens is told; nothing is kept."""
+    pieces = iter([{"type": "http.request", "body": b"--x\r\n", "more_body": True}, {"type": "http.disconnect"}])
+    headers = {"authorization": f"Bearer {key.token}", "content-type": "multipart/form-data; boundary=x"}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/jobs",
+        "raw_path": b"/v1/jobs",
+        "query_string": b"",
+        "root_path": "",
+        "scheme": "https",
+        "server": ("packshot.example", 443),
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+    sent: list[dict] = []
+
+    async def receive() -> dict:
+        return next(pieces)
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    reply = json.loads(b"".join(message.get("body", b"") for message in sent))
+    assert (reply["status"], reply["code"]) == (400, "incomplete_body")
+    assert client.get("/v1/jobs").json()["data"] == []

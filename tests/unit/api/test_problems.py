@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_the_documentation_is_the_table() -> None:
-    """To write it anew: python -c "from api.error_docs import markdown; print(markdown(), end='')" > docs/errors.md."""
+    """To write it anew: make errors."""
     assert (ROOT / "docs/errors.md").read_text(encoding="utf-8") == error_docs.markdown()
     for code in KINDS:
         assert f"\n### {code}\n" in error_docs.markdown()
