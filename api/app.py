@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from api import handlers
 from api.context import Context
+from api.limits import Limiter
 from api.metrics import Metrics
 from api.middleware import RequestMiddleware
 from api.openapi import DESCRIPTION, describe
@@ -18,6 +19,7 @@ from config.logging import configure_logging
 from config.settings import Settings
 from db.session import build_engine, build_sessions
 from dispatch.celery_app import build_celery
+from dispatch.counters import Counters
 from dispatch.doorbell import Doorbell
 from jobs.egress import Policy
 from jobs.models import Models, installed_models
@@ -45,6 +47,8 @@ def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
         raise ValueError(f"PACKSHOT_MODEL is {settings.model}; installed: {', '.join(sorted(models.names))}")
     engine = build_engine(settings.require_database_url(), pool_size=_POOL_SIZE)
     sessions = build_sessions(engine)
+    metrics = Metrics(sessions, workers_within_s=4 * settings.heartbeat_s, waiting=lambda: watcher.waiting)
+    counters = Counters(settings)
     watcher = Watcher(
         settings.require_database_url(), sessions, poll_s=settings.watch_poll_s, max_waiting=settings.max_waiting
     )
@@ -56,8 +60,9 @@ def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
         models=models,
         egress=Policy.from_settings(settings),
         workers_within_s=4 * settings.heartbeat_s,
-        metrics=Metrics(sessions, workers_within_s=4 * settings.heartbeat_s, waiting=lambda: watcher.waiting),
+        metrics=metrics,
         watcher=watcher,
+        limiter=Limiter(settings, counters, sessions, metrics),
     )
 
     @asynccontextmanager
@@ -66,6 +71,7 @@ def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
             with on_stop_signal(watcher.stop):
                 yield
         context.doorbell.close()
+        counters.close()
         engine.dispose()
 
     app = FastAPI(

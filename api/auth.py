@@ -28,7 +28,7 @@ def authenticate(
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
     header: Annotated[str | None, Security(_HEADER)],
 ) -> keys.Caller:
-    """The caller, looked up in a transaction of its own. Without a live key: `unauthorized`.
+    """The caller, looked up in a transaction of its own. Without a live key: `unauthorized`; else `rate_limited`.
 
     A key in the query string is refused even beside a good header: query strings end in logs and histories.
     """
@@ -45,6 +45,7 @@ def authenticate(
     if caller is None:
         raise ProblemError("unauthorized", "The API key is unknown, expired or revoked.")
     request.state.api_key_id = str(caller.id)  # for the access log
+    context.limiter.count_request(request, caller)
     return caller
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from api.limits import Limiter
 from api.metrics import Metrics
 from api.watch import Watcher
 from config.settings import Settings
@@ -28,6 +29,7 @@ class Context:
     egress: Policy
     metrics: Metrics
     watcher: Watcher
+    limiter: Limiter
     workers_within_s: float  # a worker not heard of for longer is not live
 
     @property

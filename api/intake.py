@@ -1,5 +1,6 @@
 """From a checked submission to a committed row: the photo first, then the row, and no transaction open meanwhile."""
 
+from collections.abc import Callable
 from typing import BinaryIO, cast
 from uuid import UUID
 
@@ -28,9 +29,18 @@ POLL_S = 1
 """When it pays to look again at a job that has not ended."""
 
 
-def accept(context: Context, form: Form, *, api_key_id: UUID, base_url: str, ticket: Ticket | None = None) -> Answer:
+def accept(
+    context: Context,
+    form: Form,
+    *,
+    api_key_id: UUID,
+    base_url: str,
+    ticket: Ticket | None,
+    admit: Callable[[float], None],
+) -> Answer:
     """Judge, store and commit, or answer as the same request was answered before.
 
+    `admit` is asked with the photo's megapixels (0 while it is still to be fetched) and raises to refuse it.
     `ProblemError` for what is refused, `JobError` for a ticket that is no good, `StorageUnavailableError`, database
     errors. A photo without a row is removed again, except where the commit's outcome is unknown: then the row may
     exist, and the sweep of orphans decides once it can be asked for.
@@ -41,7 +51,9 @@ def accept(context: Context, form: Form, *, api_key_id: UUID, base_url: str, tic
     job_id = new_id()
     stored = None
     if submission.source_url is None and form.upload is not None:
-        stored = _store(context, form.upload, job_id)
+        stored = _store(context, form.upload, job_id, admit)
+    else:
+        admit(0.0)
     new = submission.to_new_job(job_id, api_key_id, stored, base_url, context.settings.files_retention)
     named = False
     try:
@@ -64,7 +76,7 @@ def _reply(job: Job) -> Reply:
     return Reply(202, headers, job_object(job, base_url=job.base_url).model_dump_json(), job.id)
 
 
-def _store(context: Context, upload: Upload, job_id: UUID) -> StoredInput:
+def _store(context: Context, upload: Upload, job_id: UUID, admit: Callable[[float], None]) -> StoredInput:
     settings = context.settings
     file = cast("BinaryIO", upload.file)
     try:
@@ -72,6 +84,7 @@ def _store(context: Context, upload: Upload, job_id: UUID) -> StoredInput:
         header = probe(file, limits)
     except ImageError as error:
         raise ProblemError(error.code, error.detail) from error
+    admit(header.width_px * header.height_px / 1e6)
     file.seek(0)
     key = input_key(job_id)
     context.storage.put(key, file)

@@ -1,9 +1,9 @@
 """Bodies and replies of `/v1/keys`, and rows to those replies."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from api.schemas import Time
 from db.models import ApiKey, ApiKeySecret
@@ -15,14 +15,16 @@ _KEY = "key_0199c0ffee007000800000000000cafe"
 ScopeName = Literal["jobs:read", "jobs:write", "admin"]
 
 
+Name = Annotated[Text, Field(min_length=1, max_length=100, description="Who uses it, up to 100 characters.")]
+Limit = Annotated[int | None, Field(ge=0, le=2**31 - 1, description="Null takes the service's limit, 0 sets none.")]
+
+
 class KeyCreate(BaseModel):
     """A key to issue."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: Annotated[Text, Field(min_length=1, max_length=100)] = Field(
-        description="Who will use it, up to 100 characters.", examples=["shop"]
-    )
+    name: Name = Field(examples=["shop"])
     scopes: list[ScopeName] = Field(
         default_factory=lambda: sorted(scope.value for scope in DEFAULT_SCOPES),
         min_length=1,
@@ -31,6 +33,27 @@ class KeyCreate(BaseModel):
     expires_at: AwareDatetime | None = Field(
         default=None, strict=False, description="When it ends (RFC 3339 with a zone); never by default."
     )
+    requests_per_minute: Limit = None
+    megapixels_per_minute: Limit = None
+    queue_depth: Limit = None
+
+
+class KeyChange(BaseModel):
+    """What of a key to change; what is not named stays."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Name | None = None
+    requests_per_minute: Limit = None
+    megapixels_per_minute: Limit = None
+    queue_depth: Limit = None
+
+    @model_validator(mode="after")
+    def _keep_the_name(self) -> Self:
+        if "name" in self.model_fields_set and self.name is None:
+            message = "name can't be null"
+            raise ValueError(message)
+        return self
 
 
 class KeyRotate(BaseModel):
@@ -67,6 +90,9 @@ class KeyObject(BaseModel):
     expires_at: Time | None
     revoked_at: Time | None
     last_used_at: Time | None
+    requests_per_minute: int | None = Field(description="Its own limit; null takes the service's, 0 sets none.")
+    megapixels_per_minute: int | None
+    queue_depth: int | None
     secrets: list[SecretObject] = Field(description="Those that still let in, oldest first.")
 
 
@@ -105,6 +131,7 @@ def key_object(key: ApiKey) -> KeyObject:
         expires_at=key.expires_at,
         revoked_at=key.revoked_at,
         last_used_at=max(used, default=None),
+        **vars(keys.own_quotas(key)),
         secrets=[
             _secret_object(secret) for secret in key.secrets if secret.expires_at is None or secret.expires_at > now
         ],

@@ -67,6 +67,20 @@ _REQUEST: dict[str, Kind] = {
         "The key is live, but lacks the scope that `required_scope` names.",
         "Use another key, or let an admin give this one the scope: `jobs:read`, `jobs:write` or `admin`.",
     ),
+    "rate_limited": Kind(
+        429,
+        "The key has used up a limit.",
+        "Its requests, or the megapixels of its photos, of this minute are used up; `violated-policies` says which.",
+        "Wait for `Retry-After`; the `RateLimit` header tells what is left. An admin can change a key's limits.",
+        retryable=True,
+    ),
+    "queue_full": Kind(
+        429,
+        "The key has too many jobs under way.",
+        "As many of the key's jobs wait or run as it may have at a time.",
+        "Wait until some have ended, or let an admin change the key's limits.",
+        retryable=True,
+    ),
     "not_found": Kind(
         404,
         "There is nothing here.",

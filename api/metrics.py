@@ -34,6 +34,11 @@ class Metrics:
             registry=self._registry,
         )
         self._uploaded = Counter("packshot_uploaded_bytes_total", "Bytes of photos taken.", registry=self._registry)
+        self._uncounted = Counter(
+            "packshot_rate_limit_failures_total",
+            "Requests admitted uncounted, as Redis was away.",
+            registry=self._registry,
+        )
         self._registry.register(_Queue(sessions, workers_within_s))
 
     def observe(self, method: str, route: str, status: int, took_s: float) -> None:
@@ -45,6 +50,10 @@ class Metrics:
     def count_upload(self, size_bytes: int) -> None:
         """Count a stored photo."""
         self._uploaded.inc(size_bytes)
+
+    def count_rate_limit_failure(self) -> None:
+        """Count a request that was admitted uncounted."""
+        self._uncounted.inc()
 
     def render(self) -> bytes:
         """The text format; reads the database."""

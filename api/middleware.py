@@ -10,6 +10,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.limits import rate_limit_headers
 from api.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -68,6 +69,8 @@ class RequestMiddleware:
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
                 headers["X-Request-Id"] = request_id
+                for name, value in rate_limit_headers(scope["state"]).items():
+                    headers[name] = value
             await send(message)
             if message["type"] == "http.response.body" and not message.get("more_body", False):
                 took_s = time.perf_counter() - begun  # what runs after the reply keeps nobody waiting

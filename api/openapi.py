@@ -31,7 +31,9 @@ FILE_RESPONSE: dict[str, Any] = {
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error responses of a route, each with the codes that can come with it."""
+    """The error responses of a route, each with the codes that can come with it. Where a key is needed, 429 too."""
+    if HTTPStatus.UNAUTHORIZED in statuses:
+        statuses = tuple(sorted({*statuses, HTTPStatus.TOO_MANY_REQUESTS}))
     return {
         status: {
             "model": Problem,

@@ -156,6 +156,14 @@ class JobList(BaseModel):
     has_more: bool = Field(description="Whether there are more in the direction asked for.")
 
 
+class KeyLimits(BaseModel):
+    """What the caller's key may ask for; null sets no limit."""
+
+    requests_per_minute: int | None
+    megapixels_per_minute: int | None
+    queue_depth: int | None = Field(description="Jobs that may wait or run at a time.")
+
+
 class Limits(BaseModel):
     """What the service takes."""
 
@@ -166,6 +174,7 @@ class Limits(BaseModel):
     output_formats: list[str]
     files_retention_s: int = Field(description="Seconds that files stay after a job has ended.")
     rows_retention_s: int = Field(description="Seconds that a job can be read after it has ended.")
+    key: KeyLimits
 
 
 class ModelObject(BaseModel):

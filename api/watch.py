@@ -21,6 +21,7 @@ from db.session import DATABASE_AWAY, Sessions
 
 log = structlog.get_logger(__name__)
 
+_REDUCED_CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
 _RECONNECT_S = 0.2
 _MAX_RECONNECT_S = 5.0
 # Notifications handled before others get their turn: canceling a large batch sends tens of thousands at once.
@@ -75,7 +76,8 @@ class Watcher:
     def require_room(self) -> None:
         """`ProblemError` `too_many_waiting` when as many wait as may."""
         if self._waiting >= self._max_waiting:
-            raise ProblemError("too_many_waiting", f"{self._waiting} requests wait here already; poll instead.")
+            detail = f"{self._waiting} requests wait here already; poll instead."
+            raise ProblemError("too_many_waiting", detail, extra={"type": _REDUCED_CAPACITY})
 
     @contextmanager
     def watch(self, topic: UUID) -> Iterator[Watch]:

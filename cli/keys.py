@@ -16,10 +16,13 @@ from db import keys as rows
 from db.session import Sessions, build_engine, build_sessions
 from jobs import keys
 from jobs.errors import JobError
+from jobs.quotas import OwnQuotas
 
 KEY_FILE = "key.json"
 
-app = typer.Typer(help="Create, list, rotate and revoke API keys.", no_args_is_help=True)
+OwnLimit = Annotated[int | None, typer.Option(min=0, help="The key's own limit; 0 sets none.")]
+
+app = typer.Typer(help="Create, list, limit, rotate and revoke API keys.", no_args_is_help=True)
 
 
 @app.command()
@@ -30,11 +33,17 @@ def create(
         typer.Option(help="What it may do, once for each; jobs:read and jobs:write by default."),
     ] = None,
     expires_in_days: Annotated[int | None, typer.Option(min=1, help="Days until the key ends.")] = None,
+    requests_per_minute: OwnLimit = None,
+    megapixels_per_minute: OwnLimit = None,
+    queue_depth: OwnLimit = None,
 ) -> None:
     """Create a key. It and its webhook secret are shown once."""
+    quotas = OwnQuotas(requests_per_minute, megapixels_per_minute, queue_depth)
     expires_at = None if expires_in_days is None else datetime.now(UTC) + timedelta(days=expires_in_days)
     with _sessions(Settings()) as sessions, sessions.begin() as session:
-        issued = keys.create(session, name, scopes=set(scope or keys.DEFAULT_SCOPES), expires_at=expires_at)
+        issued = keys.create(
+            session, name, scopes=set(scope or keys.DEFAULT_SCOPES), expires_at=expires_at, quotas=quotas
+        )
     console.print(f"key             {issued.token}", markup=False)
     console.print(f"webhook secret  {issued.webhook_secret}", markup=False)
     console.print("Keep both: they can't be shown again.")
@@ -62,6 +71,24 @@ def list_() -> None:
 
 
 Key = Annotated[str, typer.Argument(help="The key's id, a whole key, or its public part as `list` shows it.")]
+
+
+@app.command()
+def limit(
+    key: Key,
+    requests_per_minute: OwnLimit = None,
+    megapixels_per_minute: OwnLimit = None,
+    queue_depth: OwnLimit = None,
+) -> None:
+    """Set a key's own limits; those that are not given stay."""
+    given = vars(OwnQuotas(requests_per_minute, megapixels_per_minute, queue_depth))
+    changes = {name: value for name, value in given.items() if value is not None}
+    with _sessions(Settings()) as sessions, _told(), sessions.begin() as session:
+        key_id = keys.resolve(session, key)
+        keys.change(session, key_id, changes)
+        limits = vars(keys.own_quotas(keys.find(session, key_id)))
+    for name, value in limits.items():
+        console.print(f"{name:<22} {'the service' if value is None else value or 'none'}", markup=False)
 
 
 @app.command()

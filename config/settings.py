@@ -57,6 +57,15 @@ class Settings(BaseSettings):
         default=10_000, gt=0, description="Requests of one API process that may wait at a time for a change."
     )
 
+    # What a key may ask for, where it has no limits of its own; 0 sets none
+    requests_per_minute: int = Field(default=60_000, ge=0, description="Requests of a key a minute; 0 is no limit.")
+    megapixels_per_minute: int = Field(
+        default=0, ge=0, description="Megapixels of photos that a key may upload a minute; 0 is no limit."
+    )
+    queue_depth: int = Field(
+        default=1_000_000, ge=0, description="Jobs of a key that may wait or run at a time; 0 is no limit."
+    )
+
     # What a photo may be
     max_megapixels: float = Field(default=50.0, gt=0, description="Largest photo taken, in megapixels.")
     max_upload_bytes: int = Field(default=30 * 2**20, gt=0, description="Largest photo taken, in bytes.")

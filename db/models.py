@@ -91,6 +91,10 @@ class ApiKey(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    # Limits of its own; the service's where null, none where 0.
+    requests_per_minute: Mapped[int | None]
+    megapixels_per_minute: Mapped[int | None]
+    queue_depth: Mapped[int | None]
     last_claimed_at: Mapped[datetime | None]  # whose turn it is: the key served longest ago comes first
     files_retention: Mapped[timedelta | None]  # of its jobs' files; the service's where null
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import psycopg
 from sqlalchemy import ColumnElement, Text, cast, func, literal_column, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
 from db.batch_models import Batch
@@ -43,7 +44,8 @@ def signature(topic: Topic) -> ColumnElement[str]:
     """32 hexadecimal digits over the row's visible columns, and over those of a job's outputs."""
     parts: list[ColumnElement[str]] = [_visible(topic)]
     if topic is Job:
-        outputs = select(func.string_agg(_visible(Output), literal_column("','"))).where(Output.job_id == Job.id)
+        each: ColumnElement[str] = aggregate_order_by(literal_column("','"), Output.name)
+        outputs = select(func.string_agg(_visible(Output), each)).where(Output.job_id == Job.id)
         parts.append(outputs.correlate(Job).scalar_subquery())
     return func.md5(func.concat(*parts))
 

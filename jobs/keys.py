@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -21,6 +21,7 @@ from db import keys as rows
 from db.models import ApiKey, ApiKeySecret
 from jobs.errors import JobError
 from jobs.ids import KEY_PREFIX, new_id, parse_id
+from jobs.quotas import OwnQuotas
 from jobs.webhooks import ROTATION_OVERLAP, new_secret
 
 _TOKEN = re.compile(r"pk_live_([a-z0-9]{8})_([A-Za-z0-9_-]{43})")
@@ -36,6 +37,7 @@ class Scope(StrEnum):
 
 
 DEFAULT_SCOPES = frozenset({Scope.JOBS_READ, Scope.JOBS_WRITE})
+NO_OWN_QUOTAS = OwnQuotas()
 OVERLAP = timedelta(hours=24)
 MAX_OVERLAP = timedelta(days=30)
 
@@ -46,6 +48,7 @@ class Caller:
 
     id: UUID
     scopes: frozenset[str]
+    quotas: OwnQuotas = NO_OWN_QUOTAS
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ def create(
     *,
     scopes: Collection[Scope] = DEFAULT_SCOPES,
     expires_at: datetime | None = None,
+    quotas: OwnQuotas = NO_OWN_QUOTAS,
 ) -> IssuedKey:
     """Issue a key."""
     key_id = new_id()
@@ -98,6 +102,7 @@ def create(
         webhook_secret=webhook_secret,
         expires_at=expires_at,
         secrets=[secret],
+        **vars(quotas),
     )
     rows.add(session, key)
     return IssuedKey(key_id, issued.short, issued.token, webhook_secret)
@@ -151,7 +156,22 @@ def authenticate(session: Session, token: str) -> Caller | None:
     secret, is_stale = found
     if is_stale:
         rows.note_use(session, secret.short)
-    return Caller(secret.api_key_id, frozenset(secret.key.scopes))
+    return Caller(secret.api_key_id, frozenset(secret.key.scopes), own_quotas(secret.key))
+
+
+def own_quotas(key: ApiKey) -> OwnQuotas:
+    """The limits that a key has of its own."""
+    return OwnQuotas(key.requests_per_minute, key.megapixels_per_minute, key.queue_depth)
+
+
+def change(session: Session, key_id: UUID, changes: Mapping[str, int | str | None]) -> None:
+    """Change a live key's `name`, or its limits by the names of `OwnQuotas`. `KeyNotFoundError`, `KeyEndedError`."""
+    key = rows.lock_live(session, key_id)
+    if key is None:
+        raise _no_live(session, key_id)
+    for name, value in changes.items():
+        setattr(key, name, value)
+    session.flush()
 
 
 def resolve(session: Session, name: str) -> UUID:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, BackgroundTasks, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import Reader, Writer
+from api.auth import Authenticated, Reader, Writer
 from api.context import Context, InContext
 from api.idempotency import IdempotencyKey, make_ticket
 from api.intake import POLL_S, accept, remove_files
@@ -47,6 +47,7 @@ async def submit_job(
     request: Request,
     context: InContext,
     caller: Writer,
+    who: Authenticated,
     background: BackgroundTasks,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
@@ -62,7 +63,10 @@ async def submit_job(
     try:
         ticket = make_ticket(request, caller, idempotency_key, form.fingerprint())
         base_url = context.base_url(request)
-        answer = await run_in_threadpool(accept, context, form, api_key_id=caller, base_url=base_url, ticket=ticket)
+        admit = partial(context.limiter.admit_photo, request, who)
+        answer = await run_in_threadpool(
+            accept, context, form, api_key_id=caller, base_url=base_url, ticket=ticket, admit=admit
+        )
     finally:
         form.close()
     response = answer.response()

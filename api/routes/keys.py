@@ -1,7 +1,7 @@
 """Manage API keys; needs the scope `admin`. Tokens and secrets are shown once, in the reply that makes them."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Request, Response
@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from api.auth import Admin
 from api.bodies import describe_body, read_body
 from api.context import Context, InContext
-from api.keys import IssuedKeyObject, KeyCreate, KeyList, KeyObject, KeyRotate, RotatedKeyObject, key_object
+from api.keys import IssuedKeyObject, KeyChange, KeyCreate, KeyList, KeyObject, KeyRotate, RotatedKeyObject, key_object
 from api.openapi import problems
 from api.paging import EndingBefore, Limit, StartingAfter, set_links
 from api.problems import ProblemError
@@ -20,6 +20,7 @@ from jobs.cursors import cursors
 from jobs.errors import FieldError
 from jobs.ids import KEY_PREFIX, parse_id
 from jobs.keys import Scope
+from jobs.quotas import OwnQuotas
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
 
@@ -72,6 +73,19 @@ def read_key(context: InContext, _caller: Admin, key_id: KeyId) -> KeyObject:
         return key_object(keys.find(session, _parse(key_id)))
 
 
+@router.patch(
+    "/{key_id}",
+    responses=problems(400, 401, 403, 404, 409, 413, 415, 422, 503),
+    openapi_extra=describe_body(KeyChange),
+    summary="Change a key",
+)
+async def change_key(request: Request, context: InContext, _caller: Admin, key_id: KeyId) -> KeyObject:
+    """Change name or limits. Limits hold from the key's next request on."""
+    asked = await read_body(request, KeyChange)
+    changes = asked.model_dump(include=asked.model_fields_set)
+    return await run_in_threadpool(_change, context, _parse(key_id), changes)
+
+
 @router.post(
     "/{key_id}/rotate",
     responses=problems(400, 401, 403, 404, 409, 413, 415, 422, 503),
@@ -98,10 +112,20 @@ def revoke_key(context: InContext, _caller: Admin, key_id: KeyId) -> KeyObject:
 def _create(context: Context, asked: KeyCreate) -> IssuedKeyObject:
     with context.sessions.begin() as session:
         issued = keys.create(
-            session, asked.name, scopes={Scope(name) for name in asked.scopes}, expires_at=asked.expires_at
+            session,
+            asked.name,
+            scopes={Scope(name) for name in asked.scopes},
+            expires_at=asked.expires_at,
+            quotas=OwnQuotas(asked.requests_per_minute, asked.megapixels_per_minute, asked.queue_depth),
         )
         shown = key_object(keys.find(session, issued.id))
     return IssuedKeyObject(**shown.model_dump(), token=issued.token, webhook_secret=issued.webhook_secret)
+
+
+def _change(context: Context, key_id: UUID, changes: dict[str, Any]) -> KeyObject:
+    with context.sessions.begin() as session:
+        keys.change(session, key_id, changes)
+        return key_object(keys.find(session, key_id))
 
 
 def _rotate(context: Context, key_id: UUID, overlap: timedelta) -> RotatedKeyObject:

@@ -10,12 +10,12 @@ from sqlalchemy import text
 from starlette.staticfiles import StaticFiles
 
 from api import error_docs
-from api.auth import Caller
+from api.auth import Authenticated, Caller
 from api.context import Context, InContext
 from api.metrics import WORKER_KINDS
 from api.openapi import problems
 from api.problems import ProblemError
-from api.schemas import Health, Limits, ModelList, ModelObject, Readiness
+from api.schemas import Health, KeyLimits, Limits, ModelList, ModelObject, Readiness
 from db import workers
 from db.session import DATABASE_AWAY
 from jobs.output_params import FORMATS
@@ -25,8 +25,8 @@ router = APIRouter()
 
 
 @router.get("/v1/limits", responses=problems(401, 503), tags=["service"], summary="Limits")
-def read_limits(context: InContext, _caller: Caller) -> Limits:
-    """What may be sent, and how long results stay."""
+def read_limits(context: InContext, caller: Authenticated) -> Limits:
+    """What may be sent, how long results stay, and what the key may ask for."""
     settings = context.settings
     return Limits(
         max_upload_bytes=settings.max_upload_bytes,
@@ -34,6 +34,7 @@ def read_limits(context: InContext, _caller: Caller) -> Limits:
         output_formats=list(FORMATS),
         files_retention_s=int(settings.files_retention.total_seconds()),
         rows_retention_s=int(settings.rows_retention.total_seconds()),
+        key=KeyLimits(**vars(context.limiter.quotas(caller))),
     )
 
 

@@ -59,7 +59,7 @@ def _check_job(stack: RunningStack, folder: Path) -> None:
     assert job["status"] == "succeeded"
     with Image.open(folder / "cutout.png") as cutout:
         assert (cutout.mode, cutout.size) == ("RGBA", (600, 400))
-    assert len(stack.client.get("/v1/jobs").json()["data"]) == 2
+    assert len(stack.client.get("/v1/jobs").json()["data"]) == 3
 
 
 def test_curl_reply_poll_and_download(settings: Settings, folder: Path) -> None:

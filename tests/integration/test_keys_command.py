@@ -44,6 +44,7 @@ def test_create_list_rotate_revoke(run, sessions: Sessions) -> None:
             == callers[1]
             == keys.Caller(session.scalars(select(ApiKey.id)).one(), frozenset({"jobs:read", "admin"}))
         )
+    assert re.search(r"queue_depth +7\n", run("limit", first, "--queue-depth", "7", "--requests-per-minute", "0"))
     assert "Revoked key_" in run("revoke", second.split("_")[2])
     with sessions.begin() as session:
         assert keys.authenticate(session, first) is None
