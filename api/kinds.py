@@ -146,13 +146,13 @@ _OPTIONS: dict[str, Kind] = {
         "`errors` names the field, `detail` the values.",
     ),
     "invalid_format": Kind(
-        422, "The output format is not known.", "`format` is something else.", "Use `png`, `webp` or `jpg`."
+        422, "The output format is not known.", "`format` is something else.", "Use `png`, `webp`, `jpg` or `zip`."
     ),
     "invalid_bg_color": Kind(
         422,
         "The background is not valid.",
-        "`background` is no colour, or a jpg is asked to be transparent.",
-        "Use `transparent` (not with jpg), `white` or six hexadecimal digits such as `#f5f5f5`.",
+        "`background` is no colour, a jpg is asked to be transparent, or a mask or a zip to have one.",
+        "Use `transparent` (not with jpg), a CSS colour name, or hexadecimal digits such as `#f5f5f5` or `#f5f5f580`.",
     ),
     "invalid_outputs": Kind(
         422,
@@ -176,7 +176,7 @@ _OPTIONS: dict[str, Kind] = {
         422,
         "The quality is not valid.",
         "`quality` is below 50 or above 100, or given for a png.",
-        "Use 50 to 100 with jpg or webp, or leave it out.",
+        "Use 50 to 100 with jpg, webp or zip, or leave it out.",
     ),
     "invalid_crop_margin": Kind(
         422,
@@ -195,6 +195,30 @@ _OPTIONS: dict[str, Kind] = {
         "The position is not valid.",
         "`position` is none of those listed, or outside 0 % to 100 %.",
         "Use `original`, `center`, `X%` or `X% Y%`.",
+    ),
+    "invalid_channels": Kind(
+        422,
+        "The channels are not valid.",
+        "`channels` is something else, or asks a zip for the mask alone.",
+        "Use `rgba` or `alpha`; a zip has both.",
+    ),
+    "invalid_roi": Kind(
+        422,
+        "The region of interest is not valid.",
+        "`roi` is not four distances in pixels or percent.",
+        "Use `x1 y1 x2 y2`, such as `10% 10% 90% 90%` or `0 0 400px 300px`.",
+    ),
+    "roi_exceeds_bounds": Kind(
+        422,
+        "The region of interest reaches over the photo.",
+        "A corner of `roi` lies outside the photo as it stands upright.",
+        "Use percent, or the width and height that the photo has once it is turned upright.",
+    ),
+    "roi_region_empty": Kind(
+        422,
+        "The region of interest is empty.",
+        "`roi` has no pixel: its second corner is not right of and below the first.",
+        "Name the upper left corner first, then the lower right one.",
     ),
     "unknown_model": Kind(
         422, "The model is not known.", "No installed model has this name or id.", "`GET /v1/models` lists them."

@@ -21,7 +21,8 @@ Submit a photo, read the job until it has ended (or give it a `webhook_url`), do
 FILE_RESPONSE: dict[str, Any] = {
     "description": "The file.",
     "content": {
-        kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/png", "image/webp", "image/jpeg")
+        kind: {"schema": {"type": "string", "format": "binary"}}
+        for kind in ("image/png", "image/webp", "image/jpeg", "application/zip")
     },
     "headers": {
         "ETag": {"description": "sha256 of the bytes.", "schema": {"type": "string"}},

@@ -84,6 +84,8 @@ class OutputOptions(BaseModel):
     margin: str = Field(examples=["0"])
     fill: str | None
     position: str = Field(examples=["original"])
+    channels: str = Field("rgba", examples=["rgba"])
+    roi: str | None = None
 
 
 class OutputObject(BaseModel):
@@ -99,6 +101,9 @@ class OutputObject(BaseModel):
     bytes: int | None
     format: str = Field(examples=["png"])
     upscaled: bool = Field(description="Whether pixels were made up to reach the size.")
+    bbox_xyxy_px: list[int] | None = Field(
+        description="Left, top, right and bottom (exclusive) of the product in the file; null where there is none."
+    )
     params: OutputOptions
     error: JobProblem | None
     created_at: Time

@@ -57,6 +57,7 @@ def output_object(output: Output, job_url: str) -> OutputObject:
         bytes=output.bytes,
         format=output.format,
         upscaled=output.upscaled,
+        bbox_xyxy_px=output.bbox_xyxy_px,
         params=OutputOptions(**output.params),
         error=_problem(output),
         created_at=output.created_at,

@@ -317,6 +317,8 @@ class Output(Claimable, Base):
     height: Mapped[int | None]
     bytes: Mapped[int | None] = mapped_column(BigInteger)
     upscaled: Mapped[bool] = mapped_column(server_default=text("false"))  # pixels were made up to reach the size
+    # Where the product stands in the file: left, top, right, bottom (exclusive); null where there is none.
+    bbox_xyxy_px: Mapped[list[int] | None] = mapped_column(JSONB(none_as_null=True))
 
 
 class IdempotencyKey(Base):

@@ -49,7 +49,7 @@ class OutputCreate(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     name: Text | None = Field(None, description="A name of its own; `cutout` by default.", examples=["main"])
-    format: Text | None = Field(None, description="`png` (default), `webp` or `jpg`.", examples=["jpg"])
+    format: Text | None = Field(None, description="`png` (default), `webp`, `jpg` or `zip`.", examples=["jpg"])
     size: Text | None = Field(
         None,
         description="`original` (default), `WxH` (fitted and centred), `longest:N` (pixels of the longer side), or "
@@ -58,7 +58,8 @@ class OutputCreate(BaseModel):
     )
     background: Text | None = Field(
         None,
-        description="`transparent` (default), `white` or a colour such as `#f5f5f5`. A jpg is white by default.",
+        description="`transparent` (default), a CSS name, `#RGB`, `#RRGGBB`, or with opacity `#RGBA`, `#RRGGBBAA`; "
+        "a jpg is white by default.",
         examples=["white"],
     )
     quality: int | None = Field(None, description="50 to 100, for jpg and webp.", examples=[90])
@@ -80,6 +81,14 @@ class OutputCreate(BaseModel):
         "free room.",
         examples=["center"],
     )
+    channels: Text | None = Field(
+        None, description="`rgba` (default), or `alpha`: the mask alone, grey, 255 is product.", examples=["alpha"]
+    )
+    roi: Text | None = Field(
+        None,
+        description="`x1 y1 x2 y2` in `px` or `%` of the upright photo: what lies outside is not product.",
+        examples=["10% 10% 90% 90%"],
+    )
 
 
 class JobCreate(BaseModel):
@@ -93,11 +102,12 @@ class JobCreate(BaseModel):
         examples=["https://shop.example/photos/mug.jpg"],
     )
     format: Text | None = Field(
-        None, description="Format of the cutout: `png` (default), `webp` or `jpg`.", examples=["png"]
+        None, description="Format of the cutout: `png` (default), `webp`, `jpg` or `zip`.", examples=["png"]
     )
     background: Text | None = Field(
         None,
-        description="`transparent` (default), `white` or a colour such as `#f5f5f5`. A jpg is white by default.",
+        description="`transparent` (default), a CSS name, `#RGB`, `#RRGGBB`, or with opacity `#RGBA`, `#RRGGBBAA`; "
+        "a jpg is white by default.",
         examples=["white"],
     )
     outputs: list[OutputCreate] | None = Field(

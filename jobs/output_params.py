@@ -8,15 +8,17 @@ from typing import Any
 
 from jobs.errors import FieldError
 from vision import frame
+from vision.paint import parse_paint
+from vision.region import Region, parse_region
 
-FORMATS = ("png", "webp", "jpg")
+FORMATS = ("png", "webp", "jpg", "zip")
+CHANNELS = ("rgba", "alpha")
 TRANSPARENT = "transparent"
 MAX_OUTPUTS = 10
 """Of one submission."""
 MAX_OUTPUTS_OF_JOB = 50
 """With those asked for later."""
 
-_HEX = re.compile(r"#[0-9a-f]{6}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _QUALITIES = range(50, 101)
 
@@ -25,7 +27,8 @@ _QUALITIES = range(50, 101)
 class OutputParams:
     """Effective options of one file; `vision.frame` explains size, crop, margin, fill and position.
 
-    `background`: `transparent` or `#rrggbb`. `quality` None is the format's own; PNG has none.
+    `background`: `transparent`, `#rrggbb` or `#rrggbbaa`. `quality` None is the format's own; PNG has none.
+    `channels`: `rgba`, or `alpha` for the mask alone. `roi`: where the product may be (`vision.region`).
     """
 
     name: str = "cutout"
@@ -37,6 +40,8 @@ class OutputParams:
     margin: str = "0"
     fill: str | None = None
     position: str = "original"
+    channels: str = "rgba"
+    roi: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As stored and shown in replies."""
@@ -56,6 +61,10 @@ class OutputParams:
             fill=None if self.fill is None else frame.parse_fill(self.fill),
             position=frame.parse_position(self.position),
         )
+
+    def region(self) -> Region | None:
+        """The region of interest; it was judged."""
+        return None if self.roi is None else parse_region(self.roi)
 
 
 def parse_output(
@@ -79,12 +88,16 @@ def parse_output(
         refuse("name", "invalid_output_name", "A name has a to z, 0 to 9, - and _, and at most 64 characters.")
     quality = given.get("quality")
     if quality is not None and (quality not in _QUALITIES or output_format == "png"):
-        refuse("quality", "invalid_quality", "quality is 50 to 100, for jpg and webp; png is lossless.")
+        refuse("quality", "invalid_quality", "quality is 50 to 100, for jpg, webp and zip; png is lossless.")
+    channels = given.get("channels") or "rgba"
+    if channels not in CHANNELS or (channels == "alpha" and output_format == "zip"):
+        refuse("channels", "invalid_channels", "channels is rgba or alpha; a zip has both files.")
     checks: dict[str, tuple[str, Callable[[str], object]]] = {
         "size": ("invalid_size", partial(frame.parse_size, max_megapixels=max_megapixels)),
         "margin": ("invalid_crop_margin", frame.parse_margins),
         "fill": ("invalid_scale", frame.parse_fill),
         "position": ("invalid_position", frame.parse_position),
+        "roi": ("invalid_roi", parse_region),
     }
     for field, (code, parse) in checks.items():
         if given.get(field) is not None:
@@ -93,9 +106,16 @@ def parse_output(
             except ValueError as error:
                 refuse(field, code, f"{field}: {error}.")
     _refuse_idle(given, refuse)
-    background = _background(given.get("background"), output_format, refuse)
-    chosen = {field: given[field] for field in ("size", "margin", "fill", "position", "crop") if given.get(field)}
-    return OutputParams(name=name, format=output_format, background=background, quality=quality, **chosen), errors
+    is_apart = channels == "alpha" or output_format == "zip"
+    if is_apart and given.get("background"):
+        refuse("background", "invalid_bg_color", "A mask has no background, and a zip keeps colours and alpha apart.")
+    background = TRANSPARENT if is_apart else _background(given.get("background"), output_format, refuse)
+    names = ("size", "margin", "fill", "position", "crop", "roi")
+    chosen = {field: given[field] for field in names if given.get(field)}
+    params = OutputParams(
+        name=name, format=output_format, background=background, quality=quality, channels=channels, **chosen
+    )
+    return params, errors
 
 
 def _refuse_idle(given: Mapping[str, Any], refuse: Callable[[str, str, str], None]) -> None:
@@ -110,9 +130,11 @@ def _background(given: str | None, output_format: str, refuse: Callable[[str, st
     """The background in its one spelling; JPEG has no transparency, so its default is white."""
     if not given:
         return "#ffffff" if output_format == "jpg" else TRANSPARENT
-    background = {"white": "#ffffff"}.get(given.lower(), given.lower())
-    if background == TRANSPARENT and output_format == "jpg":
-        refuse("background", "invalid_bg_color", "A jpg can't be transparent; name a colour.")
-    elif background != TRANSPARENT and not _HEX.fullmatch(background):
-        refuse("background", "invalid_bg_color", "background is transparent, white or a colour like #f5f5f5.")
-    return background
+    try:
+        paint = parse_paint(given)
+    except ValueError as error:
+        refuse("background", "invalid_bg_color", f"background: {error}.")
+        return TRANSPARENT
+    if output_format == "jpg" and not paint.is_opaque:
+        refuse("background", "invalid_bg_color", "A jpg can't be transparent; name an opaque colour.")
+    return str(paint)

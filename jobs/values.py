@@ -111,6 +111,7 @@ class StoredOutput:
     height: int
     bytes: int
     upscaled: bool = False
+    bbox_xyxy_px: tuple[int, int, int, int] | None = None
     params: dict[str, Any] = field(default_factory=dict)
 
 

@@ -1,16 +1,13 @@
 """Put foreground colours and alpha together: straight RGBA, or flattened over a colour. 8-bit arithmetic, rounded."""
 
 import re
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vision.arrays import Alpha, RgbaImage, RgbImage
 from vision.compiled import compiled
-
-Colour: TypeAlias = tuple[int, int, int]
-"""sRGB values of 0 to 255."""
+from vision.paint import Colour
 
 WHITE: Colour = (255, 255, 255)
 

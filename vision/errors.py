@@ -3,7 +3,12 @@
 from typing import Literal, TypeAlias
 
 ImageErrorCode: TypeAlias = Literal[
-    "failed_to_read_image", "invalid_file_type", "resolution_too_high", "file_too_large"
+    "failed_to_read_image",
+    "invalid_file_type",
+    "resolution_too_high",
+    "file_too_large",
+    "roi_exceeds_bounds",
+    "roi_region_empty",
 ]
 
 

@@ -73,6 +73,17 @@ class Placement:
         source, target = self.source, self.target
         return target[2] - target[0] > source[2] - source[0] or target[3] - target[1] > source[3] - source[1]
 
+    def landed(self, box: Box) -> Box | None:
+        """Where a box of the photo lands on the canvas; None where nothing of it does."""
+        x_scale = _width(self.target) / _width(self.source)
+        y_scale = _height(self.target) / _height(self.source)
+        height, width = self.canvas_hw
+        left = max(0, math.floor((box[0] - self.source[0]) * x_scale + self.target[0]))
+        top = max(0, math.floor((box[1] - self.source[1]) * y_scale + self.target[1]))
+        right = min(width, math.ceil((box[2] - self.source[0]) * x_scale + self.target[0]))
+        bottom = min(height, math.ceil((box[3] - self.source[1]) * y_scale + self.target[1]))
+        return (left, top, right, bottom) if left < right and top < bottom else None
+
     @property
     def is_identity(self) -> bool:
         """Whether the output is the photo, pixel for pixel."""

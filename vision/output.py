@@ -6,9 +6,11 @@ import numpy as np
 from vision.arrays import Alpha, Mask, RgbImage
 from vision.codec.encode import JPEG_QUALITY, WEBP_QUALITY, OutputFormat, encode_jpeg, encode_png, encode_webp
 from vision.codec.verify import foreign_parts, verify_background, verify_hidden
-from vision.compose import WHITE, Colour, cutout, flatten
+from vision.compose import WHITE, cutout, flatten
 from vision.cutout import make_cutout, prepare_subject
+from vision.layers import lay_under
 from vision.numeric import alpha_to_uint8
+from vision.paint import Colour, Paint
 
 _EXACT_IN_JPEG = {0, 255}
 _WEBP_REACH = 33
@@ -28,6 +30,7 @@ def warm_up() -> None:
     for background in (None, WHITE):
         encoded = render(made.foreground, made.alpha, format="png", background=background)
         check(encoded, made.alpha, format="png", background=background)
+    lay_under(made.foreground, made.alpha, Paint(WHITE, 128))
 
 
 def render(

@@ -99,6 +99,12 @@ def confidence_of(network_alpha: Alpha) -> float:
     return float(network_alpha[inside].sum()) / union if union else 0.0
 
 
+def bounds(alpha: Alpha) -> tuple[int, int, int, int] | None:
+    """Left, top, right, bottom (exclusive) of alpha >= 0.1, (H, W) float32; None when there is none."""
+    x, y, width, height = cv2.boundingRect((alpha_to_uint8(alpha) >= VISIBLE_8BIT).astype(np.uint8))
+    return (x, y, x + width, y + height) if width else None
+
+
 def measure(alpha: Alpha, confidence: float | None = None) -> Facts:
     """Facts of an (H, W) float32 alpha; counts and shares come from a copy of at most 512 px, the box is native."""
     small = _shrink(alpha)
@@ -106,13 +112,11 @@ def measure(alpha: Alpha, confidence: float | None = None) -> Facts:
     areas = _areas(mask)
     kept = areas[areas >= 0.01 * areas[0]] if areas.size else areas
     openings = _areas(~np.pad(mask, 1))[1:]  # the largest region of the ground lies around the product
-    visible = (alpha_to_uint8(alpha) >= VISIBLE_8BIT).astype(np.uint8)
-    x, y, width, height = cv2.boundingRect(visible)
     soft = (small > 0.05) & (small < 0.95)  # noqa: PLR2004
     return Facts(
         coverage=float(small.mean()),
         max_alpha=float(alpha.max()),
-        bbox_xyxy_px=(x, y, x + width, y + height) if width else None,
+        bbox_xyxy_px=bounds(alpha),
         components=int(kept.size),
         largest_share=float(areas[0] / areas.sum()) if areas.size else 0.0,
         holes=int((openings >= 0.0005 * mask.sum()).sum()),

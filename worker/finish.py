@@ -182,6 +182,7 @@ def _stored(job: ClaimedJob, params: OutputParams, made: Made) -> StoredOutput:
         height=made.height,
         bytes=len(made.file),
         upscaled=made.upscaled,
+        bbox_xyxy_px=made.bbox_xyxy_px,
         params=params.to_json(),
     )
 

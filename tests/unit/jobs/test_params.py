@@ -29,7 +29,7 @@ def test_colours_have_one_spelling() -> None:
     ("given", "pointer", "code"),
     [
         ({"format": "gif"}, "/format", "invalid_format"),
-        ({"background": "#fff0"}, "/background", "invalid_bg_color"),
+        ({"background": "#ff"}, "/background", "invalid_bg_color"),
         ({"background": "reddish"}, "/background", "invalid_bg_color"),
         ({"format": "jpg", "background": "transparent"}, "/background", "invalid_bg_color"),
         ({"model": "u2net"}, "/model", "unknown_model"),

@@ -122,3 +122,12 @@ def test_every_layout_is_sound(box: tuple[int, int, int, int], frame: Frame) -> 
     assert y0 < placed.canvas_hw[0] + 2
     if frame.fill is not None and frame.position is None:
         assert x1 - x0 <= 3 * placed.canvas_hw[1] + 2 * (x1 - x0) / (right - left) + 4
+
+
+def test_a_box_lands_where_its_pixels_do() -> None:
+    assert at(Frame()).landed(PRODUCT) == PRODUCT
+    assert at(Frame(crop=True)).landed(PRODUCT) == (0, 0, 80, 40)
+    assert at(Frame(Size(longest_px=100))).landed(PRODUCT) == (20, 10, 60, 30)
+    filled = at(Frame(Size(hw=(100, 100)), fill=0.8))
+    assert filled.landed(PRODUCT) == (10, 30, 90, 70)
+    assert Placement((10, 10), (0, 0, 10, 10), (0, 0, 10, 10)).landed((20, 0, 30, 10)) is None
