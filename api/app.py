@@ -23,6 +23,7 @@ from dispatch.counters import Counters
 from dispatch.doorbell import Doorbell
 from jobs.egress import Policy
 from jobs.models import Models, installed_models
+from jobs.registry import Catalog
 from storage.local import LocalStorage
 
 # Starlette runs routes in up to forty threads; more connections than this would only wait for the disk together.
@@ -39,12 +40,9 @@ def from_environment() -> FastAPI:
 def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
     """Build the application; nothing is called before the first request, so neither database nor broker must be up.
 
-    `models` are those in the package unless given. `ValueError` where database or broker URL are not set, or the
-    default model is not installed.
+    `models` are those in the package unless given. `ValueError` where database or broker URL are not set.
     """
     models = installed_models() if models is None else models
-    if settings.model not in models.names:
-        raise ValueError(f"PACKSHOT_MODEL is {settings.model}; installed: {', '.join(sorted(models.names))}")
     engine = build_engine(settings.require_database_url(), pool_size=_POOL_SIZE)
     sessions = build_sessions(engine)
     metrics = Metrics(sessions, workers_within_s=4 * settings.heartbeat_s, waiting=lambda: watcher.waiting)
@@ -57,7 +55,7 @@ def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
         sessions=sessions,
         storage=LocalStorage(settings.files_path),
         doorbell=Doorbell(settings, build_celery(settings)),
-        models=models,
+        catalog=Catalog(sessions, models),
         egress=Policy.from_settings(settings),
         workers_within_s=4 * settings.heartbeat_s,
         metrics=metrics,

@@ -14,6 +14,7 @@ from dispatch.doorbell import Doorbell
 from jobs.egress import Policy
 from jobs.fields import Rules
 from jobs.models import Models
+from jobs.registry import Catalog
 from storage.port import Storage
 
 
@@ -25,12 +26,17 @@ class Context:
     sessions: Sessions
     storage: Storage
     doorbell: Doorbell
-    models: Models
+    catalog: Catalog
     egress: Policy
     metrics: Metrics
     watcher: Watcher
     limiter: Limiter
     workers_within_s: float  # a worker not heard of for longer is not live
+
+    @property
+    def models(self) -> Models:
+        """What jobs can name."""
+        return self.catalog.models()
 
     @property
     def rules(self) -> Rules:

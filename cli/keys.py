@@ -40,7 +40,7 @@ def create(
     """Create a key. It and its webhook secret are shown once."""
     quotas = OwnQuotas(requests_per_minute, megapixels_per_minute, queue_depth)
     expires_at = None if expires_in_days is None else datetime.now(UTC) + timedelta(days=expires_in_days)
-    with _sessions(Settings()) as sessions, sessions.begin() as session:
+    with open_sessions(Settings()) as sessions, sessions.begin() as session:
         issued = keys.create(
             session, name, scopes=set(scope or keys.DEFAULT_SCOPES), expires_at=expires_at, quotas=quotas
         )
@@ -54,7 +54,7 @@ def list_() -> None:
     """List keys with the public part of each secret that still lets in, never the secret."""
     table = Table("id", "name", "scopes", "secrets", "last used", "state")
     now = datetime.now(UTC)
-    with _sessions(Settings()) as sessions, sessions.begin() as session:
+    with open_sessions(Settings()) as sessions, sessions.begin() as session:
         for key in rows.all_keys(session):
             is_over = key.expires_at is not None and key.expires_at <= now
             state = "revoked" if key.revoked_at else "expired" if is_over else "live"
@@ -83,7 +83,7 @@ def limit(
     """Set a key's own limits; those that are not given stay."""
     given = vars(OwnQuotas(requests_per_minute, megapixels_per_minute, queue_depth))
     changes = {name: value for name, value in given.items() if value is not None}
-    with _sessions(Settings()) as sessions, _told(), sessions.begin() as session:
+    with open_sessions(Settings()) as sessions, _told(), sessions.begin() as session:
         key_id = keys.resolve(session, key)
         keys.change(session, key_id, changes)
         limits = vars(keys.own_quotas(keys.find(session, key_id)))
@@ -100,7 +100,7 @@ def rotate(
     ] = keys.OVERLAP.total_seconds() / 3600,
 ) -> None:
     """Give a key a new secret, shown once. Jobs stay; the old one is valid beside it for a while."""
-    with _sessions(Settings()) as sessions, _told(), sessions.begin() as session:
+    with open_sessions(Settings()) as sessions, _told(), sessions.begin() as session:
         issued = keys.rotate(session, keys.resolve(session, key), overlap=timedelta(hours=overlap_hours))
     console.print(f"key  {issued.token}", markup=False)
     console.print(f"Keep it: it can't be shown again. The one before ends in {overlap_hours:g} hours.")
@@ -109,7 +109,7 @@ def rotate(
 @app.command()
 def revoke(key: Key) -> None:
     """End a key with all its secrets, at once."""
-    with _sessions(Settings()) as sessions, _told(), sessions.begin() as session:
+    with open_sessions(Settings()) as sessions, _told(), sessions.begin() as session:
         key_id = keys.resolve(session, key)
         keys.revoke(session, key_id)
     console.print(f"Revoked {keys.public_id(key_id)}.", markup=False)
@@ -125,7 +125,7 @@ def _told() -> Iterator[None]:
 
 
 @contextmanager
-def _sessions(settings: Settings) -> Iterator[Sessions]:
+def open_sessions(settings: Settings) -> Iterator[Sessions]:
     """Sessions on the configured database, or on the embedded one, started for the moment where it is not running."""
     if settings.database_url is not None:
         engine = build_engine(settings.require_database_url())

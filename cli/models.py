@@ -1,42 +1,92 @@
-"""`packshot models`: what is installed."""
+"""`packshot models`: which there are, where they come from, which one a name stands for."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import typer
 from rich.table import Table
 
+from cli import registry
+from cli.keys import open_sessions
 from cli.output import console
 from config.settings import Settings
-from jobs.models import installed_models
-from vision.segmenters.spec import WEIGHTS_FOLDER
+from db import workers
+from db.session import Sessions
+from jobs.models import Models, installed_models
+from jobs.registry import read
 
-app = typer.Typer(help="List and check the installed models.", no_args_is_help=True)
+app = typer.Typer(help="List, check, import and promote models.", no_args_is_help=True)
+
+
+app.command("import")(registry.import_)
+app.command()(registry.promote)
+app.command()(registry.rollback)
 
 
 @app.command("list")
 def list_() -> None:
-    """Show the installed models."""
-    installed, default = installed_models(), Settings().model
-    table = Table("model", "default", "canvas", "encoder", "weights")
-    for spec in installed.specs:
-        size_bytes = (WEIGHTS_FOLDER / f"{spec.file_stem}.safetensors").stat().st_size
-        is_default = "yes" if installed.is_default(spec, default) else ""
+    """Show the models, what their names stand for, and what workers run; without a database those of the package."""
+    settings = Settings()
+    models, running = _read(settings)
+    table = Table("model", "stands for", "default", "canvas", "encoder", "limits", "from")
+    for spec in models.specs:
+        names = ", ".join(
+            word for word, model_id in models.ids.items() if model_id == spec.model_id and word != model_id
+        )
+        is_default = "yes" if models.is_default(spec, settings.model) else ""
         canvas = f"{spec.canvas_hw[0]} x {spec.canvas_hw[1]}"
-        table.add_row(spec.model_id, is_default, canvas, spec.encoder, f"{size_bytes / 1e6:.1f} MB")
+        origin = "import" if spec.model_id in models.imported else "package"
+        limits = "measured" if spec.calibration else "of no measurement"
+        table.add_row(spec.model_id, names, is_default, canvas, spec.encoder or spec.architecture, limits, origin)
     console.print(table)
+    for worker in running:
+        console.print(worker, markup=False)
 
 
 @app.command()
 def verify() -> None:
-    """Load every installed model: its weights must be those that its sidecar names, tensor by tensor."""
-    from vision.segmenters.network import WeightsError, load_network
+    """Load every model: its weights must be those that its sidecar names, tensor by tensor."""
+    from storage.local import LocalStorage
+    from storage.port import StorageError
+    from vision.segmenters.network import WeightsError
+    from worker.registry import PackagedModels, RegisteredModels
 
-    bad = 0
-    for spec in installed_models().specs:
-        try:
-            load_network(spec)
-        except (WeightsError, OSError) as error:
-            bad += 1
-            console.print(f"{spec.model_id}: {error}", markup=False)
-        else:
-            console.print(f"{spec.model_id}: ok, sha256 {spec.weights_sha256}", markup=False)
+    settings = Settings()
+    with _source_of(settings) as sessions:
+        source = PackagedModels(settings)
+        if sessions is not None:
+            source = RegisteredModels(settings, sessions, LocalStorage(settings.files_path))
+        bad = 0
+        for spec in source.models().specs:
+            try:
+                source.load(spec.model_id)
+            except (WeightsError, StorageError, OSError) as error:
+                bad += 1
+                console.print(f"{spec.model_id}: {error}", markup=False)
+            else:
+                console.print(f"{spec.model_id}: ok, sha256 {spec.weights_sha256}", markup=False)
     if bad:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _source_of(settings: Settings) -> Iterator[Sessions | None]:
+    """The database, or None where there is none: no URL is set and no stack ever ran here."""
+    if settings.database_url is None and not (settings.data_dir / "postgres").exists():
+        yield None
+        return
+    with open_sessions(settings) as sessions:
+        yield sessions
+
+
+def _read(settings: Settings) -> tuple[Models, list[str]]:
+    """All models, and a line for each worker that runs one."""
+    with _source_of(settings) as sessions:
+        if sessions is None:
+            return installed_models(), []
+        with sessions() as session:
+            live = [each for each in workers.live(session, within_s=4 * settings.heartbeat_s) if each.model_version]
+            lines = [
+                f"{each.name} runs {each.model_version}{f' ({each.problem})' if each.problem else ''}" for each in live
+            ]
+            return read(session, installed_models()), lines

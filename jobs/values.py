@@ -82,6 +82,8 @@ class ClaimedJob:
     matte: StoredMatte | None
     has_webhook: bool
     output_id: UUID | None = None
+    model_version: str = ""
+    """Id of the version that its model stood for when it was claimed; empty where this worker has no such model."""
 
     @property
     def table(self) -> type[Job] | type[Output]:

@@ -150,6 +150,7 @@ def _claimed(session: Session, terms: Terms, job: Job, *, is_told: bool) -> Clai
         metrics=job.metrics,
         matte=None if matte is None else _stored(matte),
         has_webhook=is_told or job.webhook_url is not None,
+        model_version=model_version,
     )
 
 

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 PREFIXES = ("jobs", "mattes", "uploads", "batches")
-"""Under which every key lies."""
+"""Under which everything lies that belongs to jobs, and is swept with them."""
 
 
 def input_key(job_id: UUID) -> str:
@@ -19,6 +19,11 @@ def fetched_key(job_id: UUID, attempt: int) -> str:
 def output_key(job_id: UUID, attempt: int, name: str, extension: str) -> str:
     """An output; the attempt keeps a late worker's file apart from the one that counts."""
     return f"jobs/{job_id.hex}/{attempt}/{name}.{extension}"
+
+
+def model_key(sha256: str) -> str:
+    """Weights of an imported model. Outside of `PREFIXES`: no orphan search may take them for a job's leavings."""
+    return f"models/{sha256}"
 
 
 def matte_key(matte_id: UUID) -> str:

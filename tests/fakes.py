@@ -1,14 +1,18 @@
 """Stand-ins with a behaviour that a test can set."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from db.session import Sessions
+from jobs.models import Models as JobModels
+from jobs.registry import read
 from storage.local import LocalStorage
 from storage.port import Storage, StorageUnavailableError
 from vision.arrays import Canvas, Logits, RgbImage
 from vision.calibration import Calibration
 from vision.letterbox import Letterbox
+from vision.segmenters.spec import ModelSpec
 from vision.segmenters.unet import Prepared
 from worker.models import Models
 
@@ -33,6 +37,23 @@ class FakeSegmenter:
         self.microbatches.append(len(canvases))
         self.before_predict(canvases)
         return [(128 - canvas.mean(axis=2, dtype=np.float32)) / 4 for canvas in canvases]
+
+
+def fake_spec(version: str = "1") -> ModelSpec:
+    """The sidecar of a fake: it names no weights, and needs none."""
+    grey = (0.5, 0.5, 0.5)
+    return ModelSpec("fake", version, "none", "none", (8,), CANVAS_HW, grey, grey, "0" * 64)
+
+
+def registered_fakes(sessions: Sessions, load: Callable[[str], FakeSegmenter] = FakeSegmenter) -> Models:
+    """`fake@1` comes with the package, further versions are what the registry holds; `load` makes them."""
+    packaged = JobModels((fake_spec(),))
+
+    def read_ids() -> Mapping[str, str]:
+        with sessions() as session:
+            return read(session, packaged).ids
+
+    return Models(read_ids(), FakeSegmenter("fake@1"), load, default_word="fake", read_ids=read_ids)
 
 
 def fake_models(segmenter: FakeSegmenter) -> Models:

@@ -23,6 +23,7 @@ from storage.keys import input_key
 from tests.factories import make_key
 from tests.fakes import FakeSegmenter, FlakyStorage, fake_models, keys_of
 from worker import gpu
+from worker.models import Models
 from worker.pipeline import drain
 
 PHOTO_HW = (96, 128)
@@ -44,12 +45,13 @@ def png(image: np.ndarray) -> bytes:
 class GpuWorld:
     """One worker in this process and what it sees."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, models: Models | None = None) -> None:
         self.segmenter = FakeSegmenter()
         self.storage = FlakyStorage(settings.files_path)
         self.celery: Celery = build_celery(settings)
         self.doorbell = Doorbell(settings, self.celery)
-        self.res = gpu.assemble(settings, fake_models(self.segmenter), self.doorbell, storage=self.storage)
+        made = models or fake_models(self.segmenter)
+        self.res = gpu.assemble(settings, made, self.doorbell, storage=self.storage)
         with self.res.sessions.begin() as session:
             self.key = make_key(session).id
 

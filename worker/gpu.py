@@ -14,20 +14,18 @@ from config.settings import Settings
 from db import claims
 from db.session import Sessions, build_engine, build_sessions
 from dispatch.doorbell import Doorbell
-from jobs.models import installed_models
 from jobs.work import Terms
 from storage.local import LocalStorage
 from storage.port import Storage
 from vision.codec.header import Limits
 from vision.output import warm_up
-from vision.segmenters.runtimes import RuntimeOptions
-from vision.segmenters.unet import UnetSegmenter
 from worker.decoders import DecoderPool
 from worker.finish import Finisher
-from worker.heartbeat import Heartbeat, Identity, worker_name
+from worker.heartbeat import Heartbeat, worker_name
 from worker.intake import Intake
 from worker.models import Models
 from worker.pulse import Pulse
+from worker.registry import PackagedModels, RegisteredModels
 
 log = structlog.get_logger(__name__)
 
@@ -61,29 +59,51 @@ class Resources:
         self.engine.dispose()
 
 
-def load_models(settings: Settings) -> Models:
+def load_models(settings: Settings, source: PackagedModels | None = None) -> Models:
     """Load the default model and run it once for each size of microbatch that a compiler may see.
 
-    The loops over pixels are compiled here too.
+    The loops over pixels are compiled here too. `source` tells what there is; the package alone by default.
 
     `ValueError` for a model that is not installed, `WeightsError` for weights that do not fit their sidecar.
     """
-    installed = installed_models()
-    specs = {spec.model_id: spec for spec in installed.specs}
-    # Sorted by version: the newest of a name comes last and stands.
-    ids = {spec.name: spec.model_id for spec in installed.specs} | {model_id: model_id for model_id in specs}
+    source = source or PackagedModels(settings)
+    ids = source.ids()
     if settings.model not in ids:
         raise ValueError(f"PACKSHOT_MODEL is {settings.model!r}; installed: {', '.join(sorted(ids)) or 'none'}")
     warm_up()
-    options = RuntimeOptions(threads=settings.threads, cache_dir=settings.data_dir / "models")
+    default = source.load(ids[settings.model])
+    return Models(ids, default, source.load, default_word=settings.model, read_ids=source.ids)
 
-    def load(model_id: str) -> UnetSegmenter:
-        segmenter = UnetSegmenter.load(specs[model_id], runtime=settings.runtime, options=options)
-        segmenter.warm_up(sorted({1, settings.microbatch_images}))
-        log.info("model_loaded", model=segmenter.version, runtime=segmenter.runtime)
-        return segmenter
 
-    return Models(ids, load(ids[settings.model]), load)
+def load_registered(settings: Settings) -> Models:
+    """As `load_models`, with what the registry holds; asks the database again whenever the worker looks for changes."""
+    engine = build_engine(settings.require_database_url(), pool_size=1)
+    storage = LocalStorage(settings.files_path)
+    return load_models(settings, RegisteredModels(settings, build_sessions(engine), storage))
+
+
+@dataclass(frozen=True)
+class GpuIdentity:
+    """Who beats: a gpu worker tells what it runs by now, and what it can't."""
+
+    name: str
+    models: Models
+    kind: str = KIND
+
+    @property
+    def model_version(self) -> str:
+        """Id of the default model."""
+        return self.models.default.version
+
+    @property
+    def runtime(self) -> str:
+        """What computes it."""
+        return self.models.default.runtime
+
+    @property
+    def problem(self) -> str | None:
+        """A promoted version that does not load."""
+        return self.models.problem
 
 
 def assemble(settings: Settings, models: Models, doorbell: Doorbell, *, storage: Storage | None = None) -> Resources:
@@ -103,7 +123,7 @@ def assemble(settings: Settings, models: Models, doorbell: Doorbell, *, storage:
         timeout_s=settings.decode_timeout_s,
         memory_bytes=settings.decode_memory_bytes,
     )
-    identity = Identity(worker_name(KIND), KIND, models.default.version, models.default.runtime)
+    identity = GpuIdentity(worker_name(KIND), models)
     return Resources(
         settings=settings,
         engine=engine,

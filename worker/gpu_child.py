@@ -25,7 +25,7 @@ from worker.pipeline import drain
 _PR_SET_PDEATHSIG = 1
 
 
-def main(arguments: list[str], load: Callable[[Settings], Models] = gpu.load_models) -> int:
+def main(arguments: list[str], load: Callable[[Settings], Models] = gpu.load_registered) -> int:
     """Exit status of the worker. What goes wrong before it is ready is raised: set-up failed.
 
     `load` is for tests, which bring models of their own.

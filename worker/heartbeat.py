@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 import structlog
 from sqlalchemy.orm import Session
@@ -25,14 +25,39 @@ STALLED = 70
 _JOIN_S = 10.0
 
 
+class Who(Protocol):
+    """Who beats, as of now."""
+
+    @property
+    def name(self) -> str:
+        """Unique among live workers."""
+
+    @property
+    def kind(self) -> str:
+        """gpu, io or sweeper."""
+
+    @property
+    def model_version(self) -> str | None:
+        """Id of the model of jobs that name none."""
+
+    @property
+    def runtime(self) -> str | None:
+        """What computes it."""
+
+    @property
+    def problem(self) -> str | None:
+        """What it could not do and lives with."""
+
+
 @dataclass(frozen=True)
 class Identity:
-    """Who beats."""
+    """A worker without a model."""
 
     name: str
     kind: str
-    model_version: str | None = None
-    runtime: str | None = None
+    model_version: None = None
+    runtime: None = None
+    problem: None = None
 
 
 def worker_name(kind: str) -> str:
@@ -53,7 +78,7 @@ class Heartbeat:
         self,
         settings: Settings,
         sessions: Sessions,
-        identity: Identity,
+        identity: Who,
         pulse: Pulse,
         *,
         is_left_lying: Callable[[Session], bool],
@@ -144,6 +169,7 @@ class Heartbeat:
                 pid=os.getpid(),
                 model_version=self._identity.model_version,
                 runtime=self._identity.runtime,
+                problem=self._identity.problem,
                 totals=self._pulse.totals(),
             )
         self._seen_moves = moves

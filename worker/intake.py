@@ -45,7 +45,7 @@ class Intake:
         """
         stages = Stages({"queue_ms": job.queue_ms})
         # A further output asks no network: whatever model its matte is of.
-        segmenter = self.models.default if job.output_id else self.models.get(job.params.model)
+        segmenter = self.models.default if job.output_id else self.models.get(job.model_version or job.params.model)
         with stages.time("decode_ms"):
             with self.storage.open(job.input_key) as file:
                 data = file.read()

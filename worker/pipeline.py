@@ -111,6 +111,7 @@ class _Drain:
     def _top_up(self) -> None:
         """Claim microbatches and start decoding them, as far as there is room and time."""
         limit = self._res.settings.microbatch_images
+        self._res.intake.models.refresh()
         while len(self._ahead) < _AHEAD and not self._is_over() and (room := self._room()):
             jobs = self._claim(partial(work.claim, limit=limit, megapixels=room))
             if not jobs:

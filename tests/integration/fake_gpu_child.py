@@ -1,6 +1,7 @@
 """A gpu worker process as `worker.gpu_child` makes it, around a fake segmenter.
 
-Told by its environment: `FAKE_SETUP=fails` ends it as a failed set-up does, `FAKE_SLOW_S` is the time of a forward.
+Told by its environment: `FAKE_SETUP=fails` ends it as a failed set-up does, `FAKE_SLOW_S` is the time of a forward,
+`FAKE_REGISTRY` lets it follow the registry.
 It leaves its pid and its device beside the other files.
 """
 
@@ -9,7 +10,8 @@ import sys
 import time
 
 from config.settings import Settings
-from tests.fakes import FakeSegmenter, fake_models
+from db.session import build_engine, build_sessions
+from tests.fakes import FakeSegmenter, fake_models, registered_fakes
 from worker import gpu_child
 from worker.models import Models
 
@@ -19,6 +21,8 @@ def load(settings: Settings) -> Models:
         raise RuntimeError("the weights are not there")
     note = settings.data_dir / f"child-{os.getpid()}"
     note.write_text(os.environ["CUDA_VISIBLE_DEVICES"], encoding="utf-8")
+    if os.environ.get("FAKE_REGISTRY"):
+        return registered_fakes(build_sessions(build_engine(settings.require_database_url())))
     segmenter = FakeSegmenter()
     segmenter.before_predict = lambda _: time.sleep(float(os.environ.get("FAKE_SLOW_S", "0")))
     return fake_models(segmenter)

@@ -17,6 +17,9 @@ from config.settings import Settings
 from db import workers
 from db.models import Job, JobStatus, WorkerHeartbeat
 from dispatch.names import TASKS, Bell
+from jobs import registry
+from jobs.models import Models
+from tests.fakes import fake_spec
 from tests.gpu_worker import GpuWorld, photo
 
 ROOT = Path(__file__).parents[2]
@@ -195,3 +198,23 @@ def test_the_sweeper_rings_for_what_nobody_claimed_and_returns_lost_jobs(process
     wait_for(lambda: world.job(job_id).status is JobStatus.SUCCEEDED)
     world.assert_each_done_once([job_id])
     assert (world.job(job_id).crashes, world.job(job_id).attempt) == (1, 2)
+
+
+def test_a_running_worker_takes_a_promoted_model(processes: Processes, world: GpuWorld) -> None:
+    processes.supervisor(environment={"FAKE_REGISTRY": "1"})
+    wait_for(lambda: bool(heartbeats(world)))
+    first = world.add(photo(product=(1, 0, 0)))
+    world.doorbell.ring(Bell.GPU)
+    wait_for(lambda: world.job(first).status is JobStatus.SUCCEEDED)
+    [before] = heartbeats(world)
+    with world.res.sessions.begin() as session:
+        packaged = Models((fake_spec(),))
+        registry.register(session, fake_spec("2"), packaged, key="models/x", size_bytes=1, source="test")
+        registry.promote(session, "fake@2", packaged)
+    second = world.add(photo(product=(2, 0, 0)))
+    world.doorbell.ring(Bell.GPU)
+    wait_for(lambda: world.job(second).status is JobStatus.SUCCEEDED)
+    assert [world.job(job_id).model_version for job_id in (first, second)] == ["fake@1", "fake@2"]
+    wait_for(lambda: [row.model_version for row in heartbeats(world)] == ["fake@2"])
+    assert [row.pid for row in heartbeats(world)] == [before.pid]
+    assert (before.model_version, before.problem) == ("fake@1", None)

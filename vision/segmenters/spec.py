@@ -8,6 +8,8 @@ from typing import Self
 from vision.arrays import Hw
 from vision.calibration import Calibration
 
+ONNX = "onnx"
+"""The architecture of models that are an ONNX graph."""
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 """Holds the models that ship with the package."""
 
@@ -29,6 +31,22 @@ class ModelSpec:
     """Of the file with the weights; empty while a model is still in training."""
     calibration: Calibration | None = None
     """What its confidence is worth; None until it was measured."""
+    output: str = "logits"
+    """What the first output of an ONNX graph holds: `logits`, or `alpha` in [0, 1]."""
+    fit: str = "letterbox"
+    """How a photo comes to the canvas: `letterbox` keeps its aspect, `squash` does not."""
+    licence: str = ""
+    """Of weights that somebody brought, as they state it."""
+
+    @property
+    def is_onnx(self) -> bool:
+        """Whether the weights are an ONNX graph, which needs no code of ours to be built."""
+        return self.architecture == ONNX
+
+    @property
+    def weights_name(self) -> str:
+        """File name of the weights."""
+        return f"{self.file_stem}.onnx" if self.is_onnx else f"{self.file_stem}.safetensors"
 
     @property
     def model_id(self) -> str:

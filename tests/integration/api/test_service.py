@@ -4,6 +4,7 @@ import logging
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from config.settings import Settings
 from db import keys as key_rows
 from db import workers
 from db.session import Sessions
+from jobs import registry
 from jobs.keys import IssuedKey
 from jobs.models import Models
 from tests.integration.api.conftest import SPEC, open_client
@@ -204,3 +206,18 @@ def test_without_a_database_the_answer_is_later(broker: str, tmp_path: Path, cap
         assert ready.json()["checks"]["database"] == "unreachable"
         assert client.get("/healthz").status_code == 200
         assert "packshot_database_up 0.0" in client.get("/metrics").text
+
+
+def test_an_imported_model_can_be_named_and_is_listed(
+    client: TestClient, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.registry._FRESH_S", 0.0)
+    brought = replace(SPEC, version="2")
+    form = {"files": {"image_file": ("a.jpg", photo())}, "data": {"model": "unet-fast@2"}}
+    assert client.post("/v1/jobs", **form).json()["errors"][0]["code"] == "unknown_model"  # type: ignore[arg-type]
+    with sessions.begin() as session:
+        registry.register(session, brought, Models((SPEC,)), key="models/x", size_bytes=1, source="test")
+        registry.promote(session, "unet-fast@2", Models((SPEC,)))
+    assert submit(client, model="unet-fast@2")["params"]["model"] == "unet-fast@2"
+    listed = {each["id"]: each["is_default"] for each in client.get("/v1/models").json()["data"]}
+    assert listed == {"unet-fast@1": False, "unet-fast@2": True}

@@ -6,15 +6,14 @@ import json
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper
 from PIL import Image
 from typer.testing import CliRunner
 
 from cli.main import app
 from tests.images import draw
+from tests.onnx_graphs import write_dark_graph
 from training.evaluation.candidates import CandidateError
 from training.evaluation.peers import OnnxPeer, PeerManifest, parse_peer
 from vision.segmenters.network import build_network, save_network
@@ -64,24 +63,7 @@ def data(tmp_path):
 
 @pytest.fixture
 def peer_file(tmp_path):
-    """Dark is product: the output falls with the mean of the channels."""
-    shape = [1, 3, 32, 32]
-    nodes = [
-        helper.make_node("ReduceMean", ["input", "axes"], ["mean"], keepdims=1),
-        helper.make_node("Neg", ["mean"], ["output"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "dark",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 1, 32, 32])],
-        [helper.make_tensor("axes", TensorProto.INT64, [1], [1])],
-    )
-    path = tmp_path / "dark.onnx"
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    path.write_bytes(model.SerializeToString())
-    assert onnx.load(path).graph.name == "dark"
-    return path
+    return write_dark_graph(tmp_path / "dark.onnx")
 
 
 def write_manifest(peer_file: Path, **more: str) -> Path:
