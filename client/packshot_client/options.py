@@ -1,0 +1,60 @@
+"""The options of a job, as keyword arguments; what is left out takes the service's default."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+Format = Literal["png", "webp", "jpg"]
+ExistingAlpha = Literal["auto", "ignore", "multiply"]
+
+
+class JobOptions(TypedDict, total=False):
+    """What becomes of the photo. The service judges them: a bad one is an `InvalidRequestError`."""
+
+    format: Format | None
+    background: str | None
+    """`transparent`, `white` or `#RRGGBB`."""
+    model: str | None
+    existing_alpha: ExistingAlpha | None
+    webhook_url: str | None
+    labels: Mapping[str, str] | None
+    outputs: "Sequence[OutputOptions] | None"
+    """Files to make of the one photo; `format` and `background` are short for a single one named `cutout`."""
+
+
+class OutputOptions(TypedDict, total=False):
+    """One file of a job."""
+
+    name: str | None
+    format: Format | None
+    size: str | None
+    """`original`, `WxH`, `longest:N` or `megapixels:N`."""
+    background: str | None
+    quality: int | None
+    crop: bool | None
+    margin: str | None
+    fill: str | None
+    position: str | None
+
+
+def as_form(options: Mapping[str, Any]) -> dict[str, str]:
+    """Options as text fields: lists and objects as JSON, what is None left out."""
+    return {name: _text(value) for name, value in options.items() if value is not None}
+
+
+def as_json(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as a JSON object, what is None left out."""
+    return {name: _plain(value) for name, value in options.items() if value is not None}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    """Any mapping and any sequence as those that `json` knows."""
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(each) for each in value]
+    return value
