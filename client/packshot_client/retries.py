@@ -14,7 +14,9 @@ from packshot_client.errors import NoAnswerError, PackshotError, Problem, error_
 from packshot_client.steps import Broken, Outcome, Pause, Plan, Reply, Request, Step, T
 
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
-"""Statuses that are worth another try, where no problem says whether it is."""
+"""Statuses that are worth another try, unless a problem says that it is not."""
+_IN_FLIGHT = "idempotency_in_flight"
+"""The one conflict that is over soon: an earlier try of the same request is still at work."""
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 _EXCERPT = 200
 
@@ -109,8 +111,12 @@ def _may_repeat(request: Request, outcome: Outcome) -> bool:
     if not request.is_repeatable:
         return False
     if isinstance(outcome, Reply):
-        return not outcome.is_success and problem_of(outcome).retryable
+        return not outcome.is_success and _is_passing(problem_of(outcome))
     return isinstance(outcome, Broken) and not outcome.is_permanent
+
+
+def _is_passing(problem: Problem) -> bool:
+    return problem.retryable and (problem.status in _RETRIED or problem.code == _IN_FLIGHT)
 
 
 def _error(request: Request, outcome: Outcome, attempt: int) -> PackshotError:

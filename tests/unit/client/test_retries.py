@@ -100,6 +100,15 @@ def test_a_problem_is_an_exception_and_not_tried_again(face: Make, status: int, 
     assert len(client.service.requests) == 1
 
 
+def test_of_conflicts_only_a_request_in_flight_passes(face: Make) -> None:
+    client = face(problem(409, "idempotency_in_flight", retryable=True), answer(JOB, 202))
+    assert client.do("jobs.create", b"1").id == "job_1"
+    client = face(problem(409, "not_ready", retryable=True))  # waiting is for `wait`
+    with pytest.raises(ConflictError):
+        client.do("jobs.read_output", "job_1")
+    assert len(client.service.requests) == 1
+
+
 def test_what_is_no_problem_json(face: Make) -> None:
     client = face(httpx.Response(502, text="<html>Bad gateway</html>"), retries=Retries(attempts=2))
     with pytest.raises(ServiceError) as caught:
