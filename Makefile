@@ -13,11 +13,11 @@ help: ## Show this list
 
 install: $(STAMP) ## Make .venv and install everything in pinned versions
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml client/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Packshot needs Python 3.11 or newer, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
-	    --constraint constraints.txt --editable '.[worker,onnx,embedded,train,demo,dev]'
+	    --constraint constraints.txt --editable ./client --editable '.[worker,onnx,embedded,train,demo,dev]'
 	@touch $@
 
 demo: $(STAMP) ## Start everything, cut out real photos, write out/demo/, stop (PHOTOS=folder for your own)
@@ -73,4 +73,4 @@ errors: ## Write docs/errors.md from the table of error codes
 	$(BIN)/python -c "from api.error_docs import markdown; print(markdown(), end='')" > docs/errors.md
 
 clean: ## Remove .venv, caches and outputs (not the data folder)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache out build *.egg-info
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache out build *.egg-info client/build client/*.egg-info

@@ -9,7 +9,10 @@ EXTRAS = frozenset({"worker", "onnx", "embedded", "train", "demo", "dev"})
 
 
 def installed_pins() -> dict[str, str]:
-    """Name -> version of everything reached from Packshot's requirements with all extras, in alphabetical order."""
+    """Name -> version of everything reached from Packshot's requirements with all extras, in alphabetical order.
+
+    Our own distributions are left out: they come from this checkout.
+    """
     reached: dict[str, set[str]] = {}
     waiting = [("packshot", EXTRAS)]
     while waiting:
@@ -26,7 +29,7 @@ def installed_pins() -> dict[str, str]:
             if wanted and (child not in reached or not requirement.extras <= reached[child]):
                 waiting.append((child, frozenset(requirement.extras)))
         known |= extras
-    return {name: version(name) for name in sorted(reached.keys() - {"packshot"})}
+    return {name: version(name) for name in sorted(reached.keys() - {"packshot", "packshot-client"})}
 
 
 def unmet() -> list[str]:
