@@ -4,7 +4,18 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer, Sequence, UniqueConstraint, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Integer,
+    Sequence,
+    SmallInteger,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.models import Base, text_enum
@@ -67,9 +78,8 @@ class WebhookEvent(Base):
     __tablename__ = "webhook_events"
     __table_args__ = (
         CheckConstraint("job_id IS NULL OR batch_id IS NULL", name="one_subject"),
-        # Each status is reached once; only a review can be given again.
-        Index("uq_webhook_events_job", "job_id", "type", unique=True, postgresql_where=text("type <> 'job.reviewed'")),
-        Index("ix_webhook_events_reviews", "job_id", postgresql_where=text("type = 'job.reviewed'")),
+        # Each status is reached once. Whole, not partial: it also finds a job's events, when the job's row goes too.
+        UniqueConstraint("job_id", "type", "occurrence"),
         Index(
             "uq_webhook_events_batch", "batch_id", "type", unique=True, postgresql_where=text("batch_id IS NOT NULL")
         ),
@@ -87,6 +97,7 @@ class WebhookEvent(Base):
     job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     batch_id: Mapped[UUID | None] = mapped_column(ForeignKey("batches.id", ondelete="CASCADE"))
     type: Mapped[str]
+    occurrence: Mapped[int] = mapped_column(SmallInteger, server_default="0")  # above 0: a review given again
     body: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
