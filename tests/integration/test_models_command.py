@@ -49,6 +49,7 @@ class Command:
             "PACKSHOT_DATABASE_URL": settings.require_database_url(),
             "PACKSHOT_DATA_DIR": str(settings.data_dir),
             "PACKSHOT_RUNTIME": "torch-cpu",
+            "PACKSHOT_MICROBATCH_IMAGES": "1",  # one warm-up
             "PACKSHOT_EGRESS_ALLOW": "127.0.0.0/8",
             "COLUMNS": "200",
         }

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 RESAMPLES = 2000
 LEVEL = 0.95
+FEWEST = 6
+"""Photos below which nothing is significant: five of five in a row happen by chance once in sixteen times."""
 _SEED = 20261124
 
 Outcome: TypeAlias = Literal["win", "loss", "tie"]
@@ -37,10 +39,10 @@ def interval(values: Sequence[float]) -> Interval:
 def paired(ours: Sequence[float], theirs: Sequence[float], *, is_better_high: bool) -> tuple[Interval, Outcome]:
     """Interval of the mean of ours - theirs over the same photos, and whether that is a win.
 
-    A win or a loss is significant: the interval lies on one side of zero.
+    A win or a loss is significant: the interval lies on one side of zero, over at least six photos.
     """
     difference = interval([one - other for one, other in zip(ours, theirs, strict=True)])
-    if difference.n == 0 or difference.low <= 0 <= difference.high:
+    if difference.n < FEWEST or difference.low <= 0 <= difference.high:
         return difference, "tie"
     return difference, "win" if (difference.mean > 0) == is_better_high else "loss"
 

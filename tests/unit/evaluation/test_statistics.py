@@ -45,6 +45,8 @@ def test_a_paired_difference_is_found_where_single_intervals_overlap():
     assert paired(ours, theirs, is_better_high=True)[1] == "win"
     assert paired(ours, theirs, is_better_high=False)[1] == "loss"
     assert paired(theirs, theirs, is_better_high=True)[1] == "tie"
+    assert paired(ours[:5], theirs[:5], is_better_high=True)[1] == "tie", "too few photos to tell"
+    assert paired(ours[:6], theirs[:6], is_better_high=True)[1] == "win"
 
 
 def test_wilson_of_a_published_case():
