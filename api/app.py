@@ -12,7 +12,18 @@ from api.limits import Limiter
 from api.metrics import Metrics
 from api.middleware import RequestMiddleware
 from api.openapi import DESCRIPTION, describe
-from api.routes import events, files, jobs, keys, outputs, service, webhook_deliveries, webhook_endpoints
+from api.routes import (
+    events,
+    files,
+    jobs,
+    keys,
+    outputs,
+    rembg,
+    removebg,
+    service,
+    webhook_deliveries,
+    webhook_endpoints,
+)
 from api.stopping import on_stop_signal
 from api.watch import Watcher
 from config.logging import configure_logging
@@ -91,6 +102,8 @@ def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
         webhook_endpoints.router,
         webhook_deliveries.router,
         keys.router,
+        removebg.router,
+        rembg.router,
         service.router,
     ):
         app.include_router(router)

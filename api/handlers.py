@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from api.middleware import SECURITY_HEADERS, request_id_of
 from api.problems import ProblemError, from_job_error, render
+from api.removebg_errors import PREFIX, render_removebg
 from db.session import DATABASE_AWAY
 from jobs.errors import FieldError, JobError, pointer_to
 from storage.port import StorageUnavailableError
@@ -38,7 +39,11 @@ def install(app: FastAPI) -> None:
 def _register(app: FastAPI, kind: type[E], translate: Callable[[E], ProblemError]) -> None:
     async def handle(request: Request, error: E) -> Response:
         request_id = request_id_of(request.scope)
-        response = render(translate(error), instance=request.url.path, request_id=request_id)
+        problem = translate(error)
+        if request.url.path.startswith(PREFIX):
+            response = render_removebg(problem, request)
+        else:
+            response = render(problem, instance=request.url.path, request_id=request_id)
         # The answer to an unexpected error is sent outside the middleware, which adds these to all others.
         for name, value in (*SECURITY_HEADERS.items(), ("X-Request-Id", request_id)):
             response.headers[name] = value

@@ -220,6 +220,21 @@ _OPTIONS: dict[str, Kind] = {
         "`roi` has no pixel: its second corner is not right of and below the first.",
         "Name the upper left corner first, then the lower right one.",
     ),
+    "multiple_bg_sources": Kind(
+        422,
+        "There is more than one background.",
+        "Two of `bg_color`, `bg_image_url` and `bg_image_file` are given.",
+        "Send one of them.",
+    ),
+    "invalid_semitransparency": Kind(
+        422, "The value is neither true nor false.", "`semitransparency` is something else.", "Use `true`."
+    ),
+    "unsupported_option": Kind(
+        422,
+        "This is not done here.",
+        "A client of remove.bg or rembg asks for something that Packshot does not do.",
+        "Leave the parameter out; `docs/compatibility.md` lists what works.",
+    ),
     "unknown_model": Kind(
         422, "The model is not known.", "No installed model has this name or id.", "`GET /v1/models` lists them."
     ),
@@ -281,6 +296,19 @@ _PHOTO: dict[str, Kind] = {
 }
 
 _JOB: dict[str, Kind] = {
+    "unknown_foreground": Kind(
+        422,
+        "There is no product in the photo.",
+        "Nothing that could be a product was found, in the photo or in its region of interest (drop-in for remove.bg).",
+        "Look at the photo. A job of `POST /v1/jobs` succeeds here, with the verdict `fail`.",
+    ),
+    "took_too_long": Kind(
+        503,
+        "The photo was not done in time.",
+        "A drop-in request waited for `PACKSHOT_DROP_IN_WAIT_S`, or somebody canceled its job meanwhile.",
+        "Try again later, or submit to `/v1/jobs`, which does not wait.",
+        retryable=True,
+    ),
     "already_final": Kind(
         409, "The job has ended.", "A job that has ended can't be canceled.", "Nothing to do; DELETE removes the job."
     ),
@@ -379,6 +407,12 @@ _WEBHOOKS: dict[str, Kind] = {
 }
 
 _SERVICE: dict[str, Kind] = {
+    "rembg_off": Kind(
+        403,
+        "The drop-in for rembg is off.",
+        "`PACKSHOT_REMBG_KEY` is not set, or names no live key with the scopes `jobs:read` and `jobs:write`.",
+        "The operator names a key; anybody who reaches the service then acts as that key.",
+    ),
     "database_unavailable": Kind(
         503,
         "The database is away.",

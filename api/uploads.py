@@ -16,6 +16,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from api.base64_parts import Base64Part
 from api.problems import ProblemError
 from jobs.errors import FieldError, pointer_to
 
@@ -43,6 +44,11 @@ class Upload:
         self.file.write(chunk)
 
 
+def new_upload(filename: str = "") -> Upload:
+    """Nothing so far."""
+    return Upload(filename, SpooledTemporaryFile(max_size=_CHUNK_BYTES))  # closed by `Form.close`
+
+
 @dataclass
 class Form:
     """A body's fields; to be closed."""
@@ -61,8 +67,17 @@ class Form:
             self.upload.file.close()
 
 
-async def read_form(request: Request, *, max_file_bytes: int) -> Form:
-    """Read a submission: multipart, or JSON.
+async def read_form(
+    request: Request,
+    *,
+    max_file_bytes: int,
+    file_field: str = FILE_FIELD,
+    base64_field: str | None = None,
+    unread: frozenset[str] = frozenset(),
+) -> Form:
+    """Read a submission: multipart with its file as `file_field` (or in base64 as `base64_field`), or JSON.
+
+    Of files named in `unread` the form tells no more than that they were there.
 
     `ProblemError` unsupported_media_type, invalid_json, invalid_multipart, duplicate_field, body_too_large,
     file_too_large.
@@ -72,9 +87,10 @@ async def read_form(request: Request, *, max_file_bytes: int) -> Form:
         return Form(await read_json(request))
     if media_type != b"multipart/form-data":
         raise ProblemError("unsupported_media_type", "Send multipart/form-data or application/json.")
-    limit = max_file_bytes + _OVERHEAD_BYTES
+    # Base64 has four bytes for three.
+    limit = (max_file_bytes if base64_field is None else max_file_bytes // 3 * 4) + _OVERHEAD_BYTES
     try:
-        return await _read_multipart(request, max_file_bytes, limit)
+        return await _read_multipart(request, _Reader(max_file_bytes, file_field, base64_field, unread), limit)
     except ProblemError as problem:
         if problem.code == "file_too_large":
             await _discard(request, limit)
@@ -83,9 +99,19 @@ async def read_form(request: Request, *, max_file_bytes: int) -> Form:
 
 async def read_json(request: Request) -> dict[str, Any]:
     """A body of one JSON object. `ProblemError` invalid_json, duplicate_field, body_too_large."""
+    return load_json(await read_body(request, MAX_TEXT_BYTES))
+
+
+async def read_body(request: Request, limit: int) -> bytearray:
+    """The whole body. `ProblemError` body_too_large."""
     body = bytearray()
-    async for chunk in _limited(request, MAX_TEXT_BYTES, "body_too_large"):
+    async for chunk in _limited(request, limit, "body_too_large"):
         body += chunk
+    return body
+
+
+def load_json(body: bytearray) -> dict[str, Any]:
+    """One JSON object. `ProblemError` invalid_json, duplicate_field."""
     try:
         fields = json.loads(body.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_no_constant)
     except RecursionError as error:
@@ -102,7 +128,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in pairs:
         if name in fields:
-            raise _duplicate(name)
+            raise duplicate(name)
         fields[name] = value
     return fields
 
@@ -111,7 +137,8 @@ def _no_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def _duplicate(name: str) -> ProblemError:
+def duplicate(name: str) -> ProblemError:
+    """Two values under one name."""
     error = FieldError(pointer_to(name), "duplicate_field", "This field is given twice.")
     return ProblemError("duplicate_field", error.detail, errors=(error,))
 
@@ -145,9 +172,8 @@ async def _discard(request: Request, limit: int) -> None:
                 return
 
 
-async def _read_multipart(request: Request, max_file_bytes: int, limit: int) -> Form:
+async def _read_multipart(request: Request, reader: "_Reader", limit: int) -> Form:
     _, options = parse_options_header(request.headers["content-type"])
-    reader = _Reader(max_file_bytes)
     try:
         parser = MultipartParser(options.get(b"boundary", b""), reader.callbacks())  # type: ignore[arg-type]
         async for chunk in _limited(request, limit, "file_too_large"):
@@ -168,8 +194,13 @@ async def _read_multipart(request: Request, max_file_bytes: int, limit: int) -> 
 class _Reader:
     """Callbacks of the parser: collects text fields, spools the photo. The name of a part decides what it is."""
 
-    def __init__(self, max_file_bytes: int) -> None:
+    def __init__(self, max_file_bytes: int, file_field: str, base64_field: str | None, unread: frozenset[str]) -> None:
         self.form = Form()
+        self._file_field = file_field
+        self._base64_field = base64_field
+        self._unread = unread
+        self._base64: Base64Part | None = None
+        self._is_photo = False
         self.pending = bytearray()  # of the photo, not yet written
         self._is_complete = False
         self._max_file_bytes = max_file_bytes
@@ -220,21 +251,21 @@ class _Reader:
         self._name = _text(options.get(b"name", b""))
         if not self._name:
             raise ProblemError("invalid_multipart", "A part of the form has no name.")
-        if self._name != FILE_FIELD:
+        self._is_photo = self._name in (self._file_field, self._base64_field)
+        if not self._is_photo:
             if self._name in self.form.fields:
-                raise _duplicate(self._name)
+                raise duplicate(self._name)
             return
         if self.form.upload is not None:
-            raise ProblemError("multiple_sources", f"Send one {FILE_FIELD}.")
-        spool: SpooledTemporaryFile[bytes] = SpooledTemporaryFile(max_size=_CHUNK_BYTES)  # noqa: SIM115 - `Form.close`
-        self.form.upload = Upload(_text(options.get(b"filename", b"")), spool)
+            raise ProblemError("multiple_sources", f"Send one {self._file_field}.")
+        self._base64 = Base64Part() if self._name == self._base64_field else None
+        self.form.upload = new_upload(_text(options.get(b"filename", b"")))
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._name == FILE_FIELD and self.form.upload is not None:
-            self.form.upload.size_bytes += end - start
-            if self.form.upload.size_bytes > self._max_file_bytes:
-                raise ProblemError("file_too_large", f"At most {self._max_file_bytes} bytes are accepted.")
-            self.pending += data[start:end]
+        if self._is_photo:
+            self._take(data[start:end] if self._base64 is None else self._base64.feed(data[start:end]))
+            return
+        if self._name in self._unread:
             return
         self._text_bytes += end - start
         if self._text_bytes > MAX_TEXT_BYTES:
@@ -242,8 +273,19 @@ class _Reader:
         self._text += data[start:end]
 
     def _part_end(self) -> None:
-        if self._name != FILE_FIELD:
-            self.form.fields[self._name] = _text(bytes(self._text))
+        if self._is_photo and self._base64 is not None:
+            self._take(self._base64.end())
+        elif not self._is_photo:
+            self.form.fields[self._name] = "(a file)" if self._name in self._unread else _text(bytes(self._text))
+
+    def _take(self, data: bytes) -> None:
+        """A piece of the photo."""
+        if self.form.upload is None:
+            return
+        self.form.upload.size_bytes += len(data)
+        if self.form.upload.size_bytes > self._max_file_bytes:
+            raise ProblemError("file_too_large", f"At most {self._max_file_bytes} bytes are accepted.")
+        self.pending += data
 
     def _end(self) -> None:
         self._is_complete = True

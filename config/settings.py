@@ -66,6 +66,16 @@ class Settings(BaseSettings):
         default=1_000_000, ge=0, description="Jobs of a key that may wait or run at a time; 0 is no limit."
     )
 
+    # Drop-in for other services' clients
+    drop_in_wait_s: float = Field(
+        default=60.0, gt=0, description="Longest that a client of remove.bg or rembg waits; then its job is canceled."
+    )
+    rembg_key: str | None = Field(
+        default=None,
+        description="API key (its id, or the public part of it) that callers of `/api/remove` act as; they send none. "
+        "Without one that path is off.",
+    )
+
     # What a photo may be
     max_megapixels: float = Field(default=50.0, gt=0, description="Largest photo taken, in megapixels.")
     max_upload_bytes: int = Field(default=30 * 2**20, gt=0, description="Largest photo taken, in bytes.")

@@ -86,6 +86,11 @@ def get(session: Session, key_id: UUID) -> ApiKey | None:
     )
 
 
+def live(session: Session, key_id: UUID) -> ApiKey | None:
+    """A key that is live."""
+    return session.scalar(select(ApiKey).where(ApiKey.id == key_id, _is_live()))
+
+
 def lock_live(session: Session, key_id: UUID) -> ApiKey | None:
     """A live key, locked against another rotation until commit."""
     return session.scalar(select(ApiKey).where(ApiKey.id == key_id, _is_live()).with_for_update(key_share=True))

@@ -174,6 +174,15 @@ def change(session: Session, key_id: UUID, changes: Mapping[str, int | str | Non
     session.flush()
 
 
+def acting(session: Session, name: str) -> Caller | None:
+    """The live key that an operator names, for callers that send none; None where there is none."""
+    try:
+        key = rows.live(session, resolve(session, name))
+    except KeyNotFoundError:
+        return None
+    return None if key is None else Caller(key.id, frozenset(key.scopes), own_quotas(key))
+
+
 def resolve(session: Session, name: str) -> UUID:
     """The key that a person names: by its id, by a whole token, or by a token's public part. `KeyNotFoundError`."""
     key_id = parse_id(name, KEY_PREFIX) or rows.id_by_short(session, name.removeprefix(_MARK).split("_")[0])

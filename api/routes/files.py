@@ -94,10 +94,11 @@ def _send(context: Context, key: str, row: Output | Matte, filename: str, if_non
         log.warning("file_missing", key=key)
         raise _purged() from error
     headers |= {"Content-Length": str(row.bytes), "Content-Disposition": content_disposition(filename)}
-    return StreamingResponse(_chunks(file), headers=headers, media_type=MEDIA_TYPES[filename.rsplit(".", 1)[1]])
+    return StreamingResponse(chunks(file), headers=headers, media_type=MEDIA_TYPES[filename.rsplit(".", 1)[1]])
 
 
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
+def chunks(file: BinaryIO) -> Iterator[bytes]:
+    """A file piece by piece; closed at its end."""
     with file:
         while chunk := file.read(_CHUNK_BYTES):
             yield chunk
