@@ -40,8 +40,8 @@ async def run(request: Request, context: Context, caller: Caller, form: Form, fi
 
     `ProblemError` for what is refused, the job's own error where it failed, `took_too_long`.
     """
-    context.watcher.require_room()
     try:
+        context.watcher.require_room()
         submission = Form(fields, form.upload)
         base_url = context.base_url(request)
         admit = partial(context.limiter.admit_photo, request, caller)

@@ -17,6 +17,7 @@ from db.models import Job
 from jobs import service
 from jobs.idempotency import Reply, Ticket
 from jobs.ids import job_public_id, new_id
+from jobs.params import JobParams
 from jobs.values import StoredInput
 from storage.keys import input_key
 from storage.port import Storage, StorageUnavailableError
@@ -51,7 +52,7 @@ def accept(
     job_id = new_id()
     stored = None
     if submission.source_url is None and form.upload is not None:
-        stored = _store(context, form.upload, job_id, admit)
+        stored = _store(context, form.upload, job_id, admit, submission.params)
     else:
         admit(0.0)
     new = submission.to_new_job(job_id, api_key_id, stored, base_url, context.settings.files_retention)
@@ -76,12 +77,15 @@ def _reply(job: Job) -> Reply:
     return Reply(202, headers, job_object(job, base_url=job.base_url).model_dump_json(), job.id)
 
 
-def _store(context: Context, upload: Upload, job_id: UUID, admit: Callable[[float], None]) -> StoredInput:
+def _store(
+    context: Context, upload: Upload, job_id: UUID, admit: Callable[[float], None], params: JobParams
+) -> StoredInput:
     settings = context.settings
     file = cast("BinaryIO", upload.file)
     try:
         limits = Limits(max_megapixels=settings.max_megapixels, max_bytes=settings.max_upload_bytes)
         header = probe(file, limits)
+        params.require_regions(header.upright_hw)
     except ImageError as error:
         raise ProblemError(error.code, error.detail) from error
     admit(header.width_px * header.height_px / 1e6)

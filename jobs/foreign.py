@@ -24,7 +24,12 @@ class Fields:
 
     def refuse(self, name: str, code: str, detail: str) -> None:
         """Note what is wrong with a field."""
-        self.errors.append(FieldError(pointer_to(name), code, detail))
+        self.add(FieldError(pointer_to(name), code, detail))
+
+    def add(self, error: FieldError) -> None:
+        """Note an error; of several of one field the first counts."""
+        if all(error.pointer != other.pointer for other in self.errors):
+            self.errors.append(error)
 
     def text(self, name: str) -> str | None:
         """What is given, or None."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from jobs.errors import FieldError, JobError
 from jobs.output_params import MAX_OUTPUTS, OutputParams, parse_output
+from vision.region import locate
 
 EXISTING_ALPHA = ("auto", "ignore", "multiply")
 _SHORTHAND = ("format", "background")
@@ -27,6 +28,12 @@ class JobParams:
         """As stored in `jobs.params` and shown in replies."""
         outputs = [output.to_json() for output in self.outputs]
         return {"outputs": outputs, "model": self.model, "existing_alpha": self.existing_alpha}
+
+    def require_regions(self, photo_hw: tuple[int, int]) -> None:
+        """`ImageError` where a region of interest is not in an upright photo of this size."""
+        for output in self.outputs:
+            if (region := output.region()) is not None:
+                locate(region, photo_hw)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "JobParams":

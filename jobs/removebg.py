@@ -59,7 +59,8 @@ def translate(given: Mapping[str, Any], *, max_megapixels: float) -> Request:
     level = fields.choice("type_level", _LEVELS, default="1")
     output = _output(fields, max_megapixels)
     _, errors = parse_output(output, max_megapixels=max_megapixels)
-    fields.errors += [_in_their_words(error) for error in errors]
+    for error in errors:
+        fields.add(_in_their_words(error))
     fields.raise_errors()
     return Request(output, fields.text("image_url"), wants_type=level != "none")
 

@@ -34,13 +34,12 @@ async def remove_background(
     form = await read_foreign_form(request, max_file_bytes=settings.max_upload_bytes)
     try:
         wanted = translate(form.fields, max_megapixels=settings.max_megapixels)
-    except BaseException:
+        fields: dict[str, Any] = {"outputs": [wanted.output]}
+        if wanted.image_url is not None:
+            fields["image_url"] = wanted.image_url
+        result = await run(request, context, who, form, fields)
+    finally:
         form.close()
-        raise
-    fields: dict[str, Any] = {"outputs": [wanted.output]}
-    if wanted.image_url is not None:
-        fields["image_url"] = wanted.image_url
-    result = await run(request, context, who, form, fields)
     if result.output.bbox_xyxy_px is None:
         result.file.close()
         raise ProblemError("unknown_foreground", "There is no product in the photo.")

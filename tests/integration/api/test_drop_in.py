@@ -151,7 +151,7 @@ def test_bad_requests_are_told_as_remove_bg_tells_them(client: TestClient, sessi
         (client.post(PATH, files={"image_file_b64": (None, "=====" * 99)}), ["failed_to_read_image"]),
         (client.post(PATH, json={"image_file_b64": base64.b64encode(b"GIF89a").decode()}), ["invalid_file_type"]),
         (client.post(PATH, json={"image_url": "http://10.0.0.1/a.png"}), ["invalid_image_url"]),
-        (client.post(PATH, data="size=hd&size=full"), ["unsupported_media_type"]),
+        (client.post(PATH, content="size=hd&size=full"), ["unsupported_media_type"]),
         (client.post(PATH, json=["x"]), ["invalid_json"]),
         (
             client.post(PATH, files={"image_file": photo(), "bg_image_file": ("a.png", b"\x89\xff" * 99_999)}),
@@ -218,7 +218,7 @@ def test_the_client_of_pypi(
         text = base64.b64encode(photo())
         client.remove_background_from_base64_img(text, size="4k", new_file_name=str(tmp_path / "b64.png"))
         with pytest.raises(OSError, match=f"403 .*{REMOVE_BG}"):
-            RemoveBg("wrong", str(tmp_path / "errors.log")).remove_background_from_img_file(str(source))
+            RemoveBg("wrong", str(tmp_path / "errors.log")).remove_background_from_base64_img(text)
     assert Image.open(tmp_path / "mug.png_no_bg.png").getpixel((0, 0)) == (255, 255, 255)
     for name in ("url.png", "b64.png"):
         image = Image.open(tmp_path / name)
