@@ -1,7 +1,7 @@
 """Polling a job: `python -m benchmarks.polling [rows]` prints p50 and p95 of GET /v1/jobs/{id} over HTTP.
 
 One API process, one client on one connection, with and without `If-None-Match`, on a database with that many jobs
-(1,000,000 by default).
+(1,000,000 by default); `/healthz`, which asks nobody, beside it. CPU is that of the API process a request.
 """
 
 import sys
@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import httpx
+import psutil
 import psycopg
 
 from cli.embedded import EmbeddedBroker, EmbeddedDatabase
@@ -43,10 +44,17 @@ def main(rows: int) -> None:
                     connection.execute("ANALYZE jobs")
                 page = f"/v1/jobs/{job_id}"
                 tag = stack.client.get(page).headers["etag"]
-                for name, headers in (("200", {}), ("304", {"If-None-Match": tag})):
-                    took_ms = sorted(_time_ms(stack.client, page, headers) for _ in range(_ROUNDS))
+                api = psutil.Process(stack.pids("api")[0])
+                for name, path, headers in (
+                    ("health", "/healthz", {}),
+                    ("200", page, {}),
+                    ("304", page, {"If-None-Match": tag}),
+                ):
+                    before_s = sum(api.cpu_times()[:2])
+                    took_ms = sorted(_time_ms(stack.client, path, headers) for _ in range(_ROUNDS))
+                    cpu_ms = (sum(api.cpu_times()[:2]) - before_s) * 1000 / _ROUNDS
                     p50, p95 = took_ms[_ROUNDS // 2], took_ms[_ROUNDS * 95 // 100]
-                    print(f"{name}: p50 {p50:.2f} ms, p95 {p95:.2f} ms, {rows} rows, {_ROUNDS} requests")
+                    print(f"{name}: p50 {p50:.2f} ms, p95 {p95:.2f} ms, CPU {cpu_ms:.2f} ms ({rows} rows)")
         finally:
             broker.stop()
             database.stop()
