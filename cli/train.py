@@ -27,28 +27,38 @@ def train(
     licence: Licence = None,
     devices: Annotated[int, typer.Option(min=1, help="Processes, one per GPU where there are GPUs.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines; each runs this command, see docs/training.md.")] = 1,
+    *,
+    prepare: Annotated[bool, typer.Option("--prepare", help="Fill the cache, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Two samples of every phase, then export.")] = False,
 ) -> None:
     """Train a model, or go on with a run that was broken off."""
     from training.checkpoints import StartError
     from training.manifest import ManifestError
+    from training.prepare import prepare as fill_stores
     from training.recipe import RecipeError
-    from training.run import Machines, read_recipe
+    from training.run import Machines, checked_rows, miniature, read_recipe
     from training.run import train as run_training
 
     try:
         recipe = read_recipe(config, licence)
+        recipe = miniature(recipe) if dry_run else recipe
+        cache_dir = cache or run / "cache"
+        if prepare:
+            fill_stores(recipe, checked_rows(recipe, data), cache_dir)
+            return
         spec = run_training(
             recipe,
             data_dir=data,
             run_dir=run,
-            cache_dir=cache or run / "cache",
+            cache_dir=cache_dir,
             start_from=start,
             machines=Machines(devices, nodes),
             report=_say,
         )
     except (ManifestError, RecipeError, StartError) as error:
         raise fail(str(error)) from None
-    console.print(f"{spec.model_id} is in {run / 'weights'}, sha256 {spec.weights_sha256}", markup=False)
+    if spec is not None:
+        console.print(f"{spec.model_id} is in {run / 'weights'}, sha256 {spec.weights_sha256}", markup=False)
 
 
 def synth(

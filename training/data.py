@@ -5,7 +5,7 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, DistributedSampler
 
 from training.dataset import PhotoDataset, VisitDataset
 from training.manifest import Row
@@ -39,7 +39,7 @@ class RunData(pl.LightningDataModule):
         self.materials = prepare(self._recipe, self._rows, self._cache_dir)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Visits of the current epoch; Lightning gives every process its part of each batch."""
+        """Visits of the current epoch."""
         recipe = self._recipe
         phase = recipe.phases[self.phase]
         # Before a phase's first epoch Lightning asks once while it still counts the epoch of the checkpoint.
@@ -55,8 +55,10 @@ class RunData(pl.LightningDataModule):
         return self._loader(PhotoDataset(self.validation, self._recipe.model.canvas_hw), batch=4)
 
     def _loader(self, dataset: VisitDataset | PhotoDataset, batch: int) -> DataLoader[Batch]:
-        workers = self._recipe.loader_workers
-        return DataLoader(dataset, batch_size=batch, num_workers=workers, prefetch_factor=4 if workers else None)
+        workers, trainer = self._recipe.loader_workers, self._trainer()
+        # In order: every process takes its part of the very batch that a single process would take.
+        order = DistributedSampler(dataset, trainer.world_size, trainer.global_rank, shuffle=False)
+        return DataLoader(dataset, batch, sampler=order, num_workers=workers, prefetch_factor=4 if workers else None)
 
     def _trainer(self) -> pl.Trainer:
         if self.trainer is None:

@@ -11,15 +11,16 @@ LEVELS = 5
 
 
 def freeze_levels(network: SegmentationNetwork, count: int) -> None:
-    """Keep the weights of the encoder's first `count` levels (0 to 5; each halves the canvas); the others learn.
+    """Keep the weights of the encoder's first `count` levels (0 to 5: up to where the canvas is halved that often); the others learn.
 
     Works for every `tu-` encoder: timm names the module that ends each level, and modules come in running order.
     """
     encoder = network.backbone
-    names: Any = encoder.feature_info
+    levels: Any = encoder.feature_info
     encoder.requires_grad_(True)
-    if count:
-        last = names.module_name()[min(count, LEVELS) - 1]
+    within = [name for name, shrink in zip(levels.module_name(), levels.reduction(), strict=True) if shrink <= 2**count]
+    if within:
+        last = within[-1]
         for module in _running_order_until(encoder, {last, last.replace(".", "_")}):
             for parameter in module.parameters(recurse=False):
                 parameter.requires_grad_(False)

@@ -11,7 +11,7 @@ from training.cutouts import harvest, is_cutout, load_cutouts
 from training.kit import Kit, StoredCutouts, StoredPhotos
 from training.manifest import Row, load_photo, select, shrink
 from training.recipe import Recipe
-from training.store import Store, is_complete, write_store
+from training.store import FORMAT, Store, is_complete, write_store
 from training.synthesis import empty_scene, scene
 from vision.arrays import Alpha, RgbaImage, RgbImage
 
@@ -146,7 +146,7 @@ def _is_trusted(recipe: Recipe, row: Row) -> bool:
 
 
 def _store(cache_dir: Path, name: str, rows: Sequence[Row], key: object, samples: Callable[[], Samples]) -> Store:
-    digest = hashlib.sha256(repr(key).encode())
+    digest = hashlib.sha256(repr((FORMAT, key)).encode())
     for row in rows:
         files = [(path.name, path.stat().st_size) for path in (row.image, row.mask) if path is not None]
         digest.update(repr((row.source, row.name, files)).encode())

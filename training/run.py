@@ -11,11 +11,15 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from training.callbacks import LAST, Report, build_callbacks
 from training.checkpoints import epochs_done, export_run, load_start
+from training.cutouts import is_cutout
 from training.data import RunData
+from training.dataset import OTHER_PHOTOS
 from training.manifest import LICENCE_CLASSES, ManifestError, Row, check_rows, read_manifest, select
+from training.prepare import SCENE_GROUPS, training_rows, validation_rows
 from training.pretrained import load_imagenet_encoder
 from training.recipe import Recipe, RecipeError
 from training.task import SegmentationTask
@@ -48,8 +52,10 @@ def train(
     machines: Machines | None = None,
     report: Report = print,
     watchers: Sequence[Callback] = (),
-) -> ModelSpec:
+) -> ModelSpec | None:
     """Train, or resume, a recipe's run; weights and sidecar end in `run_dir/weights`.
+
+    Of several processes the first one exports; the others return None.
 
     `data_dir` holds manifest.csv, `cache_dir` receives decoded samples. `start_from`: a checkpoint, a sidecar or an
     installed model whose weights a new run starts from. ManifestError or RecipeError before any computing.
@@ -58,6 +64,7 @@ def train(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     rows = checked_rows(recipe, data_dir)
     check_machines(recipe, machines)
+    recipe = with_what_there_is(recipe, rows, report)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     cv2.setNumThreads(1)
@@ -68,7 +75,7 @@ def train(
         fill(task, recipe, start_from, report)
     data = RunData(recipe, rows, cache_dir)
     run_phases(recipe, task, data, run_dir, machines, report, watchers)
-    return export_run(run_dir, recipe)
+    return export_run(run_dir, recipe) if rank_zero_only.rank == 0 else None
 
 
 def read_recipe(path: Path, licences: str | None = None, seed: int | None = None) -> Recipe:
@@ -94,7 +101,34 @@ def checked_rows(recipe: Recipe, data_dir: Path) -> list[Row]:
     if not select(rows, "train"):
         raise ManifestError(f"no row of the split train has one of the licences {', '.join(recipe.data.licences)}")
     check_rows(wanted)
+    if recipe.data.validation_photos and not validation_rows(recipe, rows):
+        raise ManifestError(
+            f"no photo of the split {recipe.data.validation_split} is there to choose weights by: "
+            'set validation_split = "train", or validation_photos = 0'
+        )
     return rows
+
+
+def with_what_there_is(recipe: Recipe, rows: Sequence[Row], report: Report) -> Recipe:
+    """The recipe without shares of groups that have no photo, said aloud. RecipeError when a phase has none at all."""
+    sources = {row.source for row in training_rows(recipe, rows) if row.mask is not None and not is_cutout(row)}
+    phases = []
+    for phase in recipe.phases:
+        groups = {*sources, *SCENE_GROUPS, *({OTHER_PHOTOS} if sources - set(phase.shares) else ())}
+        shares = {name: share for name, share in phase.shares.items() if name in groups and share}
+        if not shares:
+            raise RecipeError(f"phase {phase.name}: there is no photo of {', '.join(phase.shares)}")
+        if missing := [name for name, share in phase.shares.items() if share and name not in groups]:
+            report(f"phase {phase.name}: no photos of {', '.join(missing)}; the others take their share")
+        phases.append(replace(phase, shares=shares))
+    return replace(recipe, phases=tuple(phases))
+
+
+def miniature(recipe: Recipe) -> Recipe:
+    """Every phase at its own canvas, but for two samples: shows that a recipe runs on this machine, and no more."""
+    phases = tuple(replace(phase, samples=2, batch=2) for phase in recipe.phases)
+    data = replace(recipe.data, validation_photos=min(2, recipe.data.validation_photos))
+    return replace(recipe, phases=phases, data=data, epoch_samples=2, loader_workers=0, patience=0)
 
 
 def check_machines(recipe: Recipe, machines: Machines) -> None:
@@ -144,6 +178,7 @@ def run_phases(
             max_epochs=first_epoch,
             gradient_clip_val=recipe.gradient_clip or None,
             reload_dataloaders_every_n_epochs=1,
+            use_distributed_sampler=False,
             num_sanity_val_steps=0,
             limit_val_batches=None if data.validation else 0,
             log_every_n_steps=1,
@@ -152,7 +187,8 @@ def run_phases(
             enable_progress_bar=any(isinstance(each, pl.callbacks.ProgressBar) for each in callbacks),
             enable_model_summary=False,
         )
-        report(f"phase {phase.name}: {phase.canvas_px} px, epochs up to {first_epoch}")
+        if trainer.is_global_zero:
+            report(f"phase {phase.name}: {phase.canvas_px} px, epochs up to {first_epoch}")
         with warnings.catch_warnings():
             for message in EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", message=message)
