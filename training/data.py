@@ -57,7 +57,11 @@ class RunData(pl.LightningDataModule):
     def _loader(self, dataset: VisitDataset | PhotoDataset, batch: int) -> DataLoader[Batch]:
         workers, trainer = self._recipe.loader_workers, self._trainer()
         # In order: every process takes its part of the very batch that a single process would take.
-        order = DistributedSampler(dataset, trainer.world_size, trainer.global_rank, shuffle=False)
+        order: DistributedSampler[Batch] = DistributedSampler(
+            dataset, trainer.world_size, trainer.global_rank, shuffle=False
+        )
+            dataset, trainer.world_size, trainer.global_rank, shuffle=False
+        )
         return DataLoader(dataset, batch, sampler=order, num_workers=workers, prefetch_factor=4 if workers else None)
 
     def _trainer(self) -> pl.Trainer:

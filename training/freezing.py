@@ -11,9 +11,10 @@ LEVELS = 5
 
 
 def freeze_levels(network: SegmentationNetwork, count: int) -> None:
-    """Keep the weights of the encoder's first `count` levels (0 to 5: up to where the canvas is halved that often); the others learn.
+    """Keep the weights of the encoder's first `count` levels, 0 to 5; the others learn.
 
-    Works for every `tu-` encoder: timm names the module that ends each level, and modules come in running order.
+    Level n ends where the canvas has been halved n times. Works for every `tu-` encoder:
+    timm names the module that ends each level, and modules come in running order.
     """
     encoder = network.backbone
     levels: Any = encoder.feature_info

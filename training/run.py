@@ -11,7 +11,6 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from training.callbacks import LAST, Report, build_callbacks
 from training.checkpoints import epochs_done, export_run, load_start
@@ -74,8 +73,8 @@ def train(
     if not last.is_file():
         fill(task, recipe, start_from, report)
     data = RunData(recipe, rows, cache_dir)
-    run_phases(recipe, task, data, run_dir, machines, report, watchers)
-    return export_run(run_dir, recipe) if rank_zero_only.rank == 0 else None
+    is_first = run_phases(recipe, task, data, run_dir, machines, report, watchers)
+    return export_run(run_dir, recipe) if is_first else None
 
 
 def read_recipe(path: Path, licences: str | None = None, seed: int | None = None) -> Recipe:
@@ -157,10 +156,14 @@ def run_phases(
     machines: Machines,
     report: Report,
     watchers: Sequence[Callback] = (),
-) -> None:
-    """Each phase goes on from the checkpoint that the one before left, as a resumed run does."""
+) -> bool:
+    """Each phase goes on from the checkpoint that the one before left, as a resumed run does.
+
+    Returns whether this process is the first one.
+    """
     last = run_dir / f"{LAST}.ckpt"
     first_epoch = 0
+    is_first = True
     for number, phase in enumerate(recipe.phases):
         data.phase, data.first_epoch = number, first_epoch
         first_epoch += recipe.epochs(phase)
@@ -193,3 +196,5 @@ def run_phases(
             for message in EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", message=message)
             trainer.fit(task, datamodule=data, ckpt_path=last if last.is_file() else None)
+        is_first = trainer.is_global_zero
+    return is_first

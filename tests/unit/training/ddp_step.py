@@ -23,8 +23,8 @@ class FirstGradient(Callback):
 
 def main(devices, data, out):
     recipe = Recipe.read(Path(__file__).with_name("tiny.toml"))
-    phase = replace(recipe.phases[1], augment=False, samples=8, shares={"drawn": 0.6, "composite": 0.4})
-    recipe = replace(recipe, phases=(phase,), batchnorm="frozen", gradient_clip=0.0)
+    phase = replace(recipe.phases[1], augment=False, samples=4, shares={"drawn": 0.6, "composite": 0.4})
+    recipe = replace(recipe, phases=(phase,), batchnorm="frozen", gradient_clip=0.0, epoch_samples=4)
     train(
         recipe,
         data_dir=data,

@@ -8,22 +8,24 @@ from pathlib import Path
 import torch
 
 from tests.unit.training.data import draw_data
+from tests.unit.training.ddp_step import main
 
 ROOT = Path(__file__).parents[3]
 
 
-def _gradient(devices, data, out):
-    command = [sys.executable, "-m", "tests.unit.training.ddp_step", str(devices), str(data), str(out)]
+def _two_processes(data, out):
+    command = [sys.executable, "-m", "tests.unit.training.ddp_step", "2", str(data), str(out)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    return torch.load(out / f"gradient-{devices}.pt", weights_only=True)
 
 
 def test_the_averaged_gradient_of_two_processes_is_that_of_one(tmp_path):
     (tmp_path / "data").mkdir()
     data = draw_data(tmp_path / "data")
-    one, two = (_gradient(devices, data, tmp_path) for devices in (1, 2))
+    main(1, data, tmp_path)
+    _two_processes(data, tmp_path)
+    one, two = (torch.load(tmp_path / f"gradient-{number}.pt", weights_only=True) for number in (1, 2))
     assert one.keys() == two.keys()
     assert len(one) > 100
     assert max(each.abs().max() for each in one.values()) > 1e-3
