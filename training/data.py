@@ -60,8 +60,6 @@ class RunData(pl.LightningDataModule):
         order: DistributedSampler[Batch] = DistributedSampler(
             dataset, trainer.world_size, trainer.global_rank, shuffle=False
         )
-            dataset, trainer.world_size, trainer.global_rank, shuffle=False
-        )
         return DataLoader(dataset, batch, sampler=order, num_workers=workers, prefetch_factor=4 if workers else None)
 
     def _trainer(self) -> pl.Trainer:
