@@ -17,6 +17,7 @@ from api.routes import (
     files,
     jobs,
     keys,
+    links,
     outputs,
     rembg,
     removebg,
@@ -97,6 +98,7 @@ def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
     for router in (
         jobs.router,
         outputs.router,
+        links.router,
         files.router,
         events.router,
         webhook_endpoints.router,

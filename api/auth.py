@@ -18,6 +18,8 @@ from jobs.keys import Scope
 
 _BEARER = HTTPBearer(auto_error=False, scheme_name="bearer", description="`Authorization: Bearer pk_live_...`")
 _HEADER = APIKeyHeader(name="X-Api-Key", auto_error=False, scheme_name="api_key", description="The same key.")
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
+KeyHeader = Annotated[str | None, Security(_HEADER)]
 _QUERY_NAMES = frozenset({"api_key", "apikey", "api-key", "x-api-key", "key", "token", "access_token"})
 _MARK = "pk_live_"
 
@@ -25,8 +27,8 @@ _MARK = "pk_live_"
 def authenticate(
     request: Request,
     context: InContext,
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
-    header: Annotated[str | None, Security(_HEADER)],
+    bearer: Bearer,
+    header: KeyHeader,
 ) -> keys.Caller:
     """The caller, looked up in a transaction of its own. Without a live key: `unauthorized`; else `rate_limited`.
 
@@ -56,12 +58,17 @@ def _with(scope: Scope | None) -> Callable[[keys.Caller], Awaitable[UUID]]:
     """A dependency: the id of a caller that has this scope, else `missing_scope`."""
 
     async def caller_id(caller: Authenticated) -> UUID:
-        if scope is not None and scope not in caller.scopes:
-            detail = f"This needs a key with the scope {scope.value}."
-            raise ProblemError("missing_scope", detail, extra={"required_scope": scope.value})
-        return caller.id
+        return require(caller, scope)
 
     return caller_id
+
+
+def require(caller: keys.Caller, scope: Scope | None) -> UUID:
+    """The id of a caller that has this scope. `ProblemError` `missing_scope`."""
+    if scope is not None and scope not in caller.scopes:
+        detail = f"This needs a key with the scope {scope.value}."
+        raise ProblemError("missing_scope", detail, extra={"required_scope": scope.value})
+    return caller.id
 
 
 Caller = Annotated[UUID, Depends(_with(None))]

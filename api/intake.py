@@ -6,6 +6,7 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from api.context import Context
 from api.idempotency import Answer, commit_once, look
@@ -17,6 +18,7 @@ from db.models import Job
 from jobs import service
 from jobs.idempotency import Reply, Ticket
 from jobs.ids import job_public_id, new_id
+from jobs.lifecycle import FINAL
 from jobs.params import JobParams
 from jobs.values import StoredInput
 from storage.keys import input_key
@@ -55,11 +57,19 @@ def accept(
         stored = _store(context, form.upload, job_id, admit, submission.params)
     else:
         admit(0.0)
-    new = submission.to_new_job(job_id, api_key_id, stored, base_url, context.settings.files_retention)
+
+    def make(session: Session) -> Reply:
+        default = context.settings.files_retention
+        retention = service.retention(session, api_key_id, submission.schedule.retention, default=default)
+        new = submission.to_new_job(job_id, api_key_id, stored, base_url, retention)
+        if submission.schedule.reuse and (job := service.like(session, new)) is not None:
+            return _reply(job, 200)
+        return _reply(service.submit(session, new), 202)
+
     named = False
     try:
-        answer = commit_once(context.sessions, ticket, lambda session: _reply(service.submit(session, new)))
-        named = not answer.is_replay
+        answer = commit_once(context.sessions, ticket, make)
+        named = answer.reply.subject_id == job_id
     except SQLAlchemyError as error:
         named = isinstance(error, DBAPIError) and error.connection_invalidated
         raise
@@ -71,10 +81,12 @@ def accept(
     return answer
 
 
-def _reply(job: Job) -> Reply:
-    """202, and the job as it was when it was committed."""
-    headers = {"Location": job_url(job, job.base_url), "Retry-After": str(POLL_S)}
-    return Reply(202, headers, job_object(job, base_url=job.base_url).model_dump_json(), job.id)
+def _reply(job: Job, status: int) -> Reply:
+    """The job as it was when it was committed: 202 for a new one, 200 for one that was there."""
+    headers = {"Location": job_url(job, job.base_url)}
+    if job.status not in FINAL:
+        headers["Retry-After"] = str(POLL_S)
+    return Reply(status, headers, job_object(job, base_url=job.base_url).model_dump_json(), job.id)
 
 
 def _store(

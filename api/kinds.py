@@ -244,6 +244,24 @@ _OPTIONS: dict[str, Kind] = {
         "Not an object of text, more than 16 pairs, a key over 64 or a value over 512 characters.",
         'In a form, send them as JSON text: `{"sku": "MUG-1"}`.',
     ),
+    "invalid_deadline": Kind(
+        422,
+        "The deadline is not valid.",
+        "It has passed, is more than 30 days away, has no zone, or two of the ways to say it are used.",
+        "Send one of `expires_in` (`15m`), `deadline` (`2026-12-24T18:00:00Z`) and the header `Cancel-After`.",
+    ),
+    "invalid_retention": Kind(
+        422,
+        "The retention is not valid.",
+        "`retention` is no length of time, under a minute, or longer than the key's files stay.",
+        "Send `1h` or `7d`; the operator can give a key more time.",
+    ),
+    "invalid_label": Kind(
+        422,
+        "The filter by label is not valid.",
+        "`label` has no colon, or `sku` is given twice.",
+        "Send `label=name:value`, once for each label.",
+    ),
     "invalid_webhook_url": Kind(
         422,
         "The webhook URL can't be called.",
@@ -324,6 +342,18 @@ _JOB: dict[str, Kind] = {
         "The files are gone.",
         "The job's files were removed at the end of their retention (`expires_at`).",
         "Submit the photo again; download results earlier.",
+    ),
+    "invalid_link": Kind(
+        403,
+        "The link is not valid.",
+        "It was changed, is another service's, or its job or key is gone.",
+        "Ask for new links: `POST /v1/jobs/{id}/links`.",
+    ),
+    "link_expired": Kind(
+        403,
+        "The link has expired.",
+        "Links are good for a while only.",
+        "Ask for new ones: `POST /v1/jobs/{id}/links`.",
     ),
     "output_exists": Kind(
         409,

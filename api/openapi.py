@@ -11,6 +11,7 @@ from api.problems import MEDIA_TYPE
 from api.schemas import Problem
 from api.uploads import FILE_FIELD
 from jobs.fields import JobCreate
+from jobs.schedule import ScheduleCreate
 
 DESCRIPTION = """Product photo in, cutout out.
 
@@ -77,6 +78,7 @@ def _tidy(responses: dict[str, Any]) -> dict[str, Any]:
 
 def _submit_body() -> dict[str, Any]:
     fields = schema_of(JobCreate)
+    fields["properties"] |= schema_of(ScheduleCreate)["properties"]
     by_url = {**fields, "required": ["image_url"]}
     file = {"type": "string", "format": "binary", "description": "The photo: JPEG, PNG or WebP."}
     labels = {"type": "string", "description": "The labels as a JSON object.", "examples": ['{"sku": "MUG-1"}']}

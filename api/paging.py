@@ -20,7 +20,7 @@ def set_links(
     limit: int,
     starting_after: str | None,
     ending_before: str | None,
-    kept: Mapping[str, str | None] | None = None,
+    kept: Mapping[str, str | Sequence[str] | None] | None = None,
 ) -> None:
     """The URLs of the next (older) and the previous (newer) page, where there is one.
 
@@ -28,7 +28,7 @@ def set_links(
     """
     if not ids:
         return
-    filters = {name: value for name, value in (kept or {}).items() if value is not None}
+    filters = {name: value for name, value in (kept or {}).items() if value}
     links = []
     if has_more or ending_before:
         links.append(_link(url, limit, filters, "starting_after", ids[-1], "next"))
@@ -38,5 +38,6 @@ def set_links(
         response.headers["Link"] = ", ".join(links)
 
 
-def _link(url: str, limit: int, filters: Mapping[str, str], cursor: str, entry: str, rel: str) -> str:
-    return f'<{url}?{urlencode({"limit": limit, **filters, cursor: entry})}>; rel="{rel}"'
+def _link(url: str, limit: int, filters: Mapping[str, str | Sequence[str]], cursor: str, entry: str, rel: str) -> str:
+    query = urlencode({"limit": limit, **filters, cursor: entry}, doseq=True)
+    return f'<{url}?{query}>; rel="{rel}"'

@@ -134,12 +134,14 @@ class JobObject(BaseModel):
     id: str = Field(examples=[_JOB])
     object: Literal["job"] = "job"
     status: JobStatus
+    priority: Literal["interactive", "normal", "bulk"]
     verdict: Verdict | None
     reasons: list[str] = Field(examples=[[]], description="Why the verdict is not `pass`, such as `no_foreground`.")
     created_at: Time
     started_at: Time | None
     completed_at: Time | None
     expires_at: Time | None = Field(description="When the files are removed; null until the job has ended.")
+    deadline: Time | None = Field(description="The job expires unless it has ended by then.")
     input: JobInput
     params: Params
     outputs: list[OutputObject]
@@ -151,6 +153,22 @@ class JobObject(BaseModel):
     attempt: int
     labels: dict[str, str]
     urls: JobUrls
+
+
+class LinkedOutput(BaseModel):
+    """An output's link."""
+
+    name: str = Field(examples=["cutout"])
+    url: str
+
+
+class Links(BaseModel):
+    """Links to a job's files that need no key, good until `expires_at`."""
+
+    object: Literal["links"] = "links"
+    expires_at: Time
+    outputs: list[LinkedOutput]
+    matte: str | None
 
 
 class JobList(BaseModel):

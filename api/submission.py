@@ -7,10 +7,11 @@ from uuid import UUID
 from api.context import Context
 from api.problems import ProblemError, from_job_error
 from api.uploads import FILE_FIELD, Form
-from jobs.errors import JobError
+from jobs.errors import FieldError, JobError
 from jobs.fields import judge
 from jobs.filenames import clean_filename, filename_of_url
 from jobs.params import JobParams
+from jobs.schedule import Schedule, ScheduleCreate, judge_schedule
 from jobs.values import NewJob, StoredInput
 
 
@@ -23,6 +24,7 @@ class Submission:
     params: JobParams
     webhook_url: str | None
     labels: dict[str, str]
+    schedule: Schedule
 
     def to_new_job(
         self, job_id: UUID, api_key_id: UUID, stored: StoredInput | None, base_url: str, retention: timedelta
@@ -42,22 +44,30 @@ class Submission:
             base_url=base_url,
             labels=self.labels,
             retention=retention,
+            priority=self.schedule.priority,
+            deadline=self.schedule.deadline,
         )
 
 
 def parse(form: Form, context: Context) -> Submission:
     """Judge a form. `ProblemError` with one entry in `errors` for each bad field."""
-    judged = judge(form.fields, context.rules)
+    timing = {name: value for name, value in form.fields.items() if name in ScheduleCreate.model_fields}
+    schedule, errors = judge_schedule(timing)
+    judged = judge({name: value for name, value in form.fields.items() if name not in timing}, context.rules)
+    if schedule.reuse and judged.names_url:
+        detail = "dedupe: only an upload can be compared with earlier photos before it is fetched."
+        errors.append(FieldError("/dedupe", "invalid_option", detail))
+    errors = [*judged.errors, *errors]
     has_upload = form.upload is not None and bool(form.upload.size_bytes or form.upload.filename)
     if has_upload and judged.names_url:
         raise ProblemError("multiple_sources", f"Send {FILE_FIELD} or image_url, not both.")
     if not has_upload and not judged.names_url:
         raise ProblemError("missing_source", f"Send the photo as {FILE_FIELD}, or its URL as image_url.")
-    if judged.errors:
-        detail = " ".join(error.detail for error in judged.errors)
-        raise from_job_error(JobError("invalid_options", detail, errors=judged.errors))
+    if errors:
+        detail = " ".join(error.detail for error in errors)
+        raise from_job_error(JobError("invalid_options", detail, errors=tuple(errors)))
     if form.upload is not None and has_upload:
         filename = clean_filename(form.upload.filename)
     else:
         filename = filename_of_url(judged.image_url or "")
-    return Submission(judged.image_url, filename, judged.params, judged.webhook_url, judged.labels)
+    return Submission(judged.image_url, filename, judged.params, judged.webhook_url, judged.labels, schedule)

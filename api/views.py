@@ -4,6 +4,7 @@ from api.problems import job_problem
 from api.schemas import File, JobInput, JobObject, JobProblem, JobUrls, OutputObject, OutputOptions, Params
 from db.models import Job, Output
 from jobs.ids import job_public_id
+from jobs.lanes import Lane
 
 
 def job_url(job: Job, base_url: str) -> str:
@@ -17,12 +18,14 @@ def job_object(job: Job, *, base_url: str) -> JobObject:
     return JobObject(
         id=job_public_id(job.id),
         status=job.status,
+        priority=Lane(job.priority).word,
         verdict=job.verdict,
         reasons=job.reasons,
         created_at=job.created_at,
         started_at=job.started_at,
         completed_at=job.completed_at,
         expires_at=job.expires_at,
+        deadline=job.deadline_at,
         input=JobInput(
             filename=job.filename,
             url=job.source_url,

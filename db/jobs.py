@@ -1,20 +1,20 @@
 """Queries on jobs, their outputs and their mattes. Nothing is decided here, and nothing committed."""
 
 import re
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, cast, delete, exists, func, select, text, update
+from sqlalchemy import ColumnElement, Text, cast, delete, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session, selectinload
 
 from db import paging
 from db.batch_models import Batch, Upload
 from db.claims import Row, Table
-from db.models import Fetch, Job, JobStatus, Matte, Output
+from db.models import Fetch, Job, JobStatus, Matte, Output, Verdict
 from db.webhook_models import WebhookEvent
 
 _OF_THE_FILE = ("key", "sha256", "width", "height", "bytes", "verdict", "reasons", "facts")
@@ -66,6 +66,71 @@ def get(session: Session, job_id: UUID, *, api_key_id: UUID) -> Job | None:
     )
 
 
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs a list shows; None and the empty labels let all through. Each one has an index of its own."""
+
+    status: JobStatus | None = None
+    verdict: Verdict | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    model: str | None = None
+    batch_id: UUID | None = None
+
+    def clauses(self) -> list[ColumnElement[bool]]:
+        """As conditions of a query."""
+        equal = {
+            Job.status: self.status,
+            Job.verdict: self.verdict,
+            Job.model_version: self.model,
+            Job.batch_id: self.batch_id,
+        }
+        found: list[ColumnElement[bool]] = [column == value for column, value in equal.items() if value is not None]
+        if self.labels:
+            # The second one is the index's own condition.
+            found += [Job.labels.contains(dict(self.labels)), Job.labels != text("'{}'::jsonb")]
+        # Ids carry the time at which they were made, so the index of ids serves; the row's own time decides.
+        if self.created_after is not None:
+            found += [Job.id >= _first_id(self.created_after - _ID_SLACK), Job.created_at >= self.created_after]
+        if self.created_before is not None:
+            found += [Job.id < _first_id(self.created_before + _ID_SLACK), Job.created_at < self.created_before]
+        return found
+
+
+EVERY = JobFilter()
+_ID_SLACK = timedelta(hours=1)
+"""An id is made before its row, by another clock."""
+
+
+def _first_id(at: datetime) -> UUID:
+    """The least UUIDv7 of a moment (RFC 9562)."""
+    milliseconds = min(max(int(at.timestamp() * 1000), 0), (1 << 48) - 1)
+    return UUID(int=milliseconds << 80)
+
+
+def lock_photo(session: Session, api_key_id: UUID, input_sha256: str) -> None:
+    """Until the transaction ends nobody else looks for, or makes, a like job of this photo of this key."""
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{api_key_id.hex} {input_sha256}", 1))))
+
+
+def find_like(
+    session: Session, *, api_key_id: UUID, input_sha256: str, params: dict[str, Any], webhook_url: str | None
+) -> UUID | None:
+    """The oldest job of this photo with these options that is under way or has succeeded with its files there."""
+    query = select(Job.id).where(
+        Job.api_key_id == api_key_id,
+        Job.input_sha256 == input_sha256,
+        Job.files_purged_at.is_(None),
+        Job.deleted_at.is_(None),
+        Job.status.in_([JobStatus.QUEUED, JobStatus.PROCESSING, JobStatus.SUCCEEDED]),
+        Job.params == params,
+    )
+    if webhook_url is not None:
+        query = query.where(Job.webhook_url == webhook_url)
+    return session.scalar(query.order_by(Job.id).limit(1))
+
+
 def page(
     session: Session,
     *,
@@ -73,16 +138,14 @@ def page(
     limit: int,
     after: UUID | None,
     before: UUID | None,
-    status: JobStatus | None = None,
+    wanted: JobFilter = EVERY,
 ) -> tuple[list[Job], bool]:
     """Up to `limit` jobs of this key, newest first, and whether there are more; see `db.paging`."""
     query = (
         select(Job)
-        .where(Job.api_key_id == api_key_id, Job.deleted_at.is_(None))
+        .where(Job.api_key_id == api_key_id, Job.deleted_at.is_(None), *wanted.clauses())
         .options(selectinload(Job.outputs), selectinload(Job.matte))
     )
-    if status is not None:
-        query = query.where(Job.status == status)
     return paging.cut(session, query, Job.id, limit=limit, after=after, before=before)
 
 

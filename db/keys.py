@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, case, func, or_, select, update
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from db import paging
-from db.models import ApiKey, ApiKeySecret
+from db.models import ApiKey, ApiKeySecret, Job
 
 # Noting every use would write a row per request; the minute is close enough.
 _USE_GRAIN = timedelta(minutes=1)
@@ -33,6 +33,17 @@ def by_short(session: Session, short: str) -> tuple[ApiKeySecret, bool] | None:
         )
     ).one_or_none()
     return None if row is None else (row[0], row[1])
+
+
+def owner_of_job(session: Session, job_id: UUID) -> UUID | None:
+    """The live key that a job belongs to; None where the job is not there for it any more."""
+    query = select(Job.api_key_id).join(ApiKey, ApiKey.id == Job.api_key_id)
+    return session.scalar(query.where(Job.id == job_id, Job.deleted_at.is_(None), _is_live()))
+
+
+def files_retention(session: Session, key_id: UUID) -> timedelta | None:
+    """How long files of this key's jobs stay; None where the service's own time counts."""
+    return session.scalar(select(ApiKey.files_retention).where(ApiKey.id == key_id))
 
 
 def note_use(session: Session, short: str) -> None:

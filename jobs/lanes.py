@@ -9,6 +9,9 @@ every eighth claim, and an interactive photo waits for one other at most.
 
 import random
 from enum import IntEnum
+from typing import Literal, TypeAlias
+
+Word: TypeAlias = Literal["interactive", "normal", "bulk"]
 
 
 class Lane(IntEnum):
@@ -19,12 +22,13 @@ class Lane(IntEnum):
     BULK = 2
 
     @property
-    def word(self) -> str:
+    def word(self) -> Word:
         """As callers say it."""
-        return self.name.lower()
+        return _WORDS[self]
 
 
-LANES = {lane.word: lane for lane in Lane}
+_WORDS: dict[Lane, Word] = {Lane.INTERACTIVE: "interactive", Lane.NORMAL: "normal", Lane.BULK: "bulk"}
+LANES: dict[str, Lane] = {lane.word: lane for lane in Lane}
 _WEIGHTS = {Lane.INTERACTIVE: 5, Lane.NORMAL: 2, Lane.BULK: 1}
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,10 +10,12 @@ from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from db import jobs as rows
+from db import keys
+from db.jobs import EVERY, JobFilter
 from db.models import Fetch, Job, JobStatus
 from jobs import events, idempotency
 from jobs.cursors import cursors
-from jobs.errors import JobNotCancelableError, JobNotFoundError
+from jobs.errors import FieldError, JobError, JobNotCancelableError, JobNotFoundError
 from jobs.ids import JOB_PREFIX, job_public_id, parse_job_id
 from jobs.lifecycle import FINAL, sources
 from jobs.values import NewJob, StoredInput
@@ -49,6 +52,8 @@ def columns_of(new: NewJob) -> dict[str, Any]:
         "base_url": new.base_url,
         "labels": dict(new.labels),
         "retention": new.retention,
+        "priority": new.priority,
+        "deadline_at": new.deadline,
         "source_url": new.source if isinstance(new.source, str) else None,
         "upload_id": new.upload_id,
         "is_quiet": new.is_quiet,
@@ -78,14 +83,48 @@ def page(
     limit: int,
     starting_after: str | None = None,
     ending_before: str | None = None,
-    status: JobStatus | None = None,
+    wanted: JobFilter = EVERY,
 ) -> tuple[Sequence[Job], bool]:
     """Up to `limit` of a caller's jobs, newest first, and whether there are more in that direction.
 
     Cursors are job ids, so a page is stable while new jobs arrive. `JobError` `invalid_cursor`.
     """
     after, before = cursors(JOB_PREFIX, starting_after, ending_before)
-    return rows.page(session, api_key_id=api_key_id, limit=limit, after=after, before=before, status=status)
+    return rows.page(session, api_key_id=api_key_id, limit=limit, after=after, before=before, wanted=wanted)
+
+
+def like(session: Session, new: NewJob) -> Job | None:
+    """The key's job of the same photo and options that is under way or has succeeded: none need be made.
+
+    Where `new` wants to be told by webhook, a job that tells another URL, or none, is not like it. Held until commit:
+    of two that look at once, the second sees what the first has made.
+    """
+    if isinstance(new.source, str):
+        return None
+    rows.lock_photo(session, new.api_key_id, new.source.sha256)
+    job_id = rows.find_like(
+        session,
+        api_key_id=new.api_key_id,
+        input_sha256=new.source.sha256,
+        params=new.params.to_json(),
+        webhook_url=new.webhook_url,
+    )
+    return rows.get(session, job_id, api_key_id=new.api_key_id) if job_id else None
+
+
+def retention(session: Session, api_key_id: UUID, asked: timedelta | None, *, default: timedelta) -> timedelta:
+    """How long files stay: the key's time, else `default`, or what a job asks for, which may only be shorter.
+
+    `JobError` `invalid_retention`.
+    """
+    longest = keys.files_retention(session, api_key_id) or default
+    if asked is None:
+        return longest
+    if asked > longest:
+        detail = f"retention: this key's files stay {longest} at most."
+        error = FieldError("/retention", "invalid_retention", detail)
+        raise JobError("invalid_retention", detail, errors=(error,))
+    return asked
 
 
 def cancel(session: Session, public_id: str, *, api_key_id: UUID) -> Job:

@@ -1,11 +1,12 @@
 """Values that cross between the rules and the entry points; no open session hangs on them."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from db.models import Job, Output, Verdict
+from jobs.lanes import Lane
 from jobs.params import JobParams
 
 
@@ -34,7 +35,7 @@ class Item:
 class NewJob:
     """What a caller asks for; `source` is a stored photo or a URL; `base_url` the API's, without a slash at its end.
 
-    `retention`: how long its files stay after its end.
+    `retention`: how long its files stay after its end; `deadline`: it expires unless it has ended by then.
     `upload_id` names the upload whose photo it is; of a quiet job nobody is told when it ends.
     """
 
@@ -47,6 +48,8 @@ class NewJob:
     base_url: str = ""
     labels: dict[str, str] = field(default_factory=dict)
     retention: timedelta = timedelta(days=7)
+    priority: Lane = Lane.NORMAL
+    deadline: datetime | None = None
     upload_id: UUID | None = None
     is_quiet: bool = False
     item: Item | None = None

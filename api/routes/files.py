@@ -7,9 +7,9 @@ import structlog
 from fastapi import APIRouter, Path, Response
 from fastapi.responses import StreamingResponse
 
-from api.auth import Reader
 from api.context import Context, InContext
 from api.intake import POLL_S
+from api.links import FileReader
 from api.openapi import FILE_RESPONSE, problems
 from api.problems import ProblemError
 from api.routes.jobs import JobId
@@ -33,7 +33,7 @@ _RESPONSES = {200: FILE_RESPONSE, **problems(401, 403, 404, 409, 410, 503)}
 )
 def download_output(
     context: InContext,
-    caller: Reader,
+    caller: FileReader,
     job_id: JobId,
     name: Annotated[str, Path(description="An output's name.", examples=["cutout"])],
     if_none_match: IfNoneMatch = None,
@@ -55,7 +55,9 @@ def download_output(
 
 
 @router.get("/{job_id}/matte", response_class=StreamingResponse, responses=_RESPONSES, summary="Download the matte")
-def download_matte(context: InContext, caller: Reader, job_id: JobId, if_none_match: IfNoneMatch = None) -> Response:
+def download_matte(
+    context: InContext, caller: FileReader, job_id: JobId, if_none_match: IfNoneMatch = None
+) -> Response:
     """The alpha matte, a grey PNG of the photo's size: 255 is product."""
     with context.sessions.begin() as session:
         job = service.find(session, job_id, api_key_id=caller)

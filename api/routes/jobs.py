@@ -1,11 +1,12 @@
 """Submit, read, list, cancel and delete jobs."""
 
 from functools import partial
+from http import HTTPStatus
 from operator import attrgetter
 from typing import Annotated, cast
 from uuid import UUID
 
-from fastapi import APIRouter, BackgroundTasks, Path, Query, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Header, Path, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -13,13 +14,15 @@ from api.auth import Authenticated, Reader, Writer
 from api.context import Context, InContext
 from api.idempotency import IdempotencyKey, make_ticket
 from api.intake import POLL_S, accept, remove_files
+from api.job_filters import Wanted
 from api.openapi import SUBMIT_BODY, problems
 from api.paging import EndingBefore, Limit, StartingAfter, set_links
+from api.problems import ProblemError
 from api.schemas import JobList, JobObject
-from api.uploads import read_form
+from api.uploads import Form, read_form
 from api.views import job_object
 from api.waiting import IfNoneMatch, Prefer, Wait, etag, look_in, matches, peek_in, preferred_wait, settle
-from db.models import Job, JobStatus
+from db.models import Job
 from db.watch import Peek
 from dispatch.names import Bell
 from jobs import service
@@ -37,6 +40,7 @@ JobId = Annotated[str, Path(description="A job's id.", examples=["job_0199c0ffee
     status_code=202,
     response_model=JobObject,
     responses={
+        200: {"model": JobObject, "description": "With `dedupe=reuse`: a job that was there."},
         201: {"model": JobObject, "description": "The job has ended while the request waited."},
         **problems(400, 401, 403, 409, 413, 415, 422, 503),
     },
@@ -51,6 +55,7 @@ async def submit_job(
     background: BackgroundTasks,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
+    cancel_after: Annotated[str | None, Header(description="As the field `expires_in`.", examples=["15m"])] = None,
 ) -> Response:
     """Take a photo and queue it.
 
@@ -61,6 +66,8 @@ async def submit_job(
     """
     form = await read_form(request, max_file_bytes=context.settings.max_upload_bytes)
     try:
+        if cancel_after is not None:
+            _put_header(form, cancel_after)
         ticket = make_ticket(request, caller, idempotency_key, form.fingerprint())
         base_url = context.base_url(request)
         admit = partial(context.limiter.admit_photo, request, who)
@@ -91,7 +98,8 @@ async def _reply_at_end(request: Request, context: Context, caller: UUID, reply:
     job, found = await run_in_threadpool(look_in, context, job_id, caller)
     headers = {"Location": reply.headers["Location"], "Preference-Applied": f"wait={wait_s}", **_poll_headers(found)}
     shown = _show(job, context, request).model_dump(mode="json")
-    return JSONResponse(shown, 201 if found.is_final else 202, headers)
+    ended = 200 if reply.status == HTTPStatus.OK else 201  # a job that was there was not made now
+    return JSONResponse(shown, ended if found.is_final else 202, headers)
 
 
 @router.get("", responses=problems(401, 403, 422, 503), summary="List jobs")
@@ -100,10 +108,10 @@ def list_jobs(
     response: Response,
     context: InContext,
     caller: Reader,
+    wanted: Wanted,
     limit: Limit = 20,
     starting_after: StartingAfter = None,
     ending_before: EndingBefore = None,
-    status: Annotated[JobStatus | None, Query(description="Only jobs with this status.")] = None,
 ) -> JobList:
     """The caller's jobs, newest first, in pages that hold still while new jobs arrive.
 
@@ -116,7 +124,7 @@ def list_jobs(
             limit=limit,
             starting_after=starting_after,
             ending_before=ending_before,
-            status=status,
+            wanted=wanted.filter,
         )
     set_links(
         response,
@@ -126,7 +134,7 @@ def list_jobs(
         limit=limit,
         starting_after=starting_after,
         ending_before=ending_before,
-        kept={"status": status.value if status else None},
+        kept=wanted.query,
     )
     return JobList(data=[_show(job, context, request) for job in found], has_more=has_more)
 
@@ -194,6 +202,13 @@ def delete_job(context: InContext, caller: Writer, job_id: JobId, background: Ba
         purge = service.delete(session, job_id, api_key_id=caller)
     remove_files(context.storage, purge.keys)
     background.add_task(context.doorbell.ring, Bell.IO)  # its webhooks are due, where it still ran
+
+
+def _put_header(form: Form, cancel_after: str) -> None:
+    """`Cancel-After` is a field like the others from here on."""
+    if form.fields.keys() & {"expires_in", "deadline"}:
+        raise ProblemError("invalid_deadline", "Send one of Cancel-After, expires_in and deadline.")
+    form.fields["expires_in"] = cancel_after
 
 
 def _show(job: Job, context: Context, request: Request) -> JobObject:

@@ -2,18 +2,20 @@
 
 import threading
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select, text, update
 
 from db.claims import CLAIM_SQL
-from db.models import Job, JobStatus, Output, Verdict
+from db.models import Fetch, Job, JobStatus, Output, Verdict
 from db.session import Sessions
 from db.webhook_models import WebhookDelivery, WebhookEvent
-from jobs import work
+from jobs import deadlines, service, work
 from jobs.errors import JobError
-from jobs.ids import new_id
+from jobs.ids import job_public_id, new_id
 from jobs.lanes import Lane
 from jobs.values import ClaimedJob, NewMatte, Outcome, StoredOutput
 from tests.factories import make_job, make_key
@@ -70,6 +72,107 @@ def test_another_keys_photo_goes_ahead_of_all_that_is_not_in_flight(sessions: Se
         late = make_job(session, small).id
     [chosen] = claim(sessions, limit=1)
     assert chosen.id == late
+
+
+def fill(sessions: Sessions, rows: int, *, priority: int) -> UUID:
+    """A key with that many queued photos, as a batch has them."""
+    with sessions.begin() as session:
+        key = make_key(session, "big").id
+        first = make_job(session, key)
+        session.execute(update(Job).where(Job.id == first.id).values(priority=priority))
+        columns = "api_key_id, status, priority, due_at, input_key, input_sha256, input_width, input_height, params"
+        session.execute(
+            text(
+                f"INSERT INTO jobs (id, {columns}) "
+                f"SELECT gen_random_uuid(), {columns} FROM jobs, generate_series(2, {rows})"
+            )
+        )
+    return key
+
+
+@pytest.mark.parametrize(("lane", "size"), [(Lane.INTERACTIVE, 500), (Lane.NORMAL, 500), (Lane.BULK, 50_000)])
+def test_another_keys_photo_goes_ahead_of_a_whole_batch(sessions: Sessions, lane: Lane, size: int) -> None:
+    """In whatever lane the batch is: a photo in the normal lane is the very next one that is claimed."""
+    fill(sessions, size, priority=lane)
+    with sessions.begin() as session:
+        session.execute(text("ANALYZE jobs"))
+    assert len(claim(sessions)) == 8
+    with sessions.begin() as session:
+        late = make_job(session, make_key(session, "small").id).id
+    for drawn in Lane:
+        terms = replace(TERMS, draw=lambda drawn=drawn: drawn)
+        with sessions() as session:  # not committed: the same question for each draw
+            chosen = work.claim(session, terms, limit=1, megapixels=100)
+            session.rollback()
+        assert [job.id for job in chosen] == [late]
+
+
+def test_lanes_follow_one_another_and_the_drawn_one_leads(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        key = make_key(session).id
+        ids = {}
+        for lane in (Lane.BULK, Lane.NORMAL, Lane.INTERACTIVE):
+            for n in range(3):
+                ids[make_job(session, key).id] = (lane, n)
+                session.execute(update(Job).where(Job.id == list(ids)[-1]).values(priority=lane))
+
+    def order(drawn: Lane) -> list[tuple[Lane, int]]:
+        with sessions() as session:
+            claimed = work.claim(session, replace(TERMS, draw=lambda: drawn), limit=8, megapixels=100)
+            session.rollback()
+        return [ids[job.id] for job in claimed]
+
+    inner, normal, bulk = ([(lane, n) for n in range(3)] for lane in Lane)
+    assert order(Lane.INTERACTIVE) == [*inner, *normal, *bulk[:2]]
+    assert order(Lane.NORMAL) == [normal[0], *inner, *normal[1:], *bulk[:2]]
+    assert order(Lane.BULK) == [bulk[0], *inner, *normal, bulk[1]]
+
+
+def test_a_job_past_its_deadline_is_never_claimed(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        key = make_key(session).id
+        late = [make_job(session, key, webhook_url="https://catalog.example/hook").id for _ in range(12)]
+        session.execute(update(Job).values(deadline_at=func.now() - timedelta(seconds=1)))
+        timely = make_job(session, key).id
+        session.execute(update(Job).where(Job.id == timely).values(deadline_at=func.now() + timedelta(hours=1)))
+    # More late ones than a claim looks at, and the timely one is found all the same.
+    assert [job.id for job in claim(sessions, limit=8)] == [timely]
+    with sessions() as session:
+        ended = session.scalars(select(Job).where(Job.id.in_(late))).all()
+        assert {job.status for job in ended} == {JobStatus.EXPIRED}
+        assert all(job.completed_at and job.expires_at and job.due_at is None for job in ended)
+        assert session.scalars(select(WebhookEvent.type)).all() == ["job.expired"] * 12
+
+
+def test_the_sweeper_expires_what_waits_and_what_is_worked_on(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        key = make_key(session).id
+        make_job(session, key)
+        fetched = make_job(session, key, source="https://shop.example/mug.jpg").id
+    [held] = claim(sessions)
+    with sessions.begin() as session:
+        done = make_job(session, key).id
+        service.cancel(session, job_public_id(done), api_key_id=key)
+        session.execute(update(Job).values(deadline_at=func.now()))
+    with sessions.begin() as session:
+        assert deadlines.expire_overdue(session, limit=10) == 2
+    with sessions.begin() as session:
+        assert not work.complete(session, held, outcome(held))  # too late
+        statuses = dict(session.execute(select(Job.id, Job.status)).all())
+        assert statuses == {held.id: JobStatus.EXPIRED, fetched: JobStatus.EXPIRED, done: JobStatus.CANCELED}
+        assert session.scalar(select(func.count()).select_from(Fetch)) == 0
+        assert deadlines.expire_overdue(session, limit=10) == 0
+
+
+def test_a_worker_that_finishes_before_the_sweep_wins(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        make_job(session, make_key(session).id)
+    [held] = claim(sessions)
+    with sessions.begin() as session:
+        session.execute(update(Job).values(deadline_at=func.now()))
+    with sessions.begin() as session:
+        assert work.complete(session, held, outcome(held))
+        assert deadlines.expire_overdue(session, limit=10) == 0
 
 
 def test_claim_is_bounded_in_megapixels_but_never_empty(sessions: Sessions) -> None:
