@@ -15,6 +15,7 @@ from config.settings import Settings
 from db import keys as rows
 from db.session import Sessions, build_engine, build_sessions
 from jobs import keys
+from jobs.durations import parse_duration
 from jobs.errors import JobError
 from jobs.quotas import OwnQuotas
 
@@ -104,6 +105,22 @@ def rotate(
         issued = keys.rotate(session, keys.resolve(session, key), overlap=timedelta(hours=overlap_hours))
     console.print(f"key  {issued.token}", markup=False)
     console.print(f"Keep it: it can't be shown again. The one before ends in {overlap_hours:g} hours.")
+
+
+@app.command()
+def retention(
+    key: Key,
+    time: Annotated[str, typer.Argument(help="How long files stay: 12h, 30d; `default` is the service's own time.")],
+) -> None:
+    """Set how long files of a key's jobs stay after their end. Jobs that are there keep theirs."""
+    try:
+        files_retention = None if time == "default" else parse_duration(time)
+    except ValueError as error:
+        raise fail(str(error), code=2) from None
+    with _sessions(Settings()) as sessions, _told(), sessions.begin() as session:
+        key_id = keys.resolve(session, key)
+        keys.set_retention(session, key_id, files_retention)
+    console.print(f"Files of {keys.public_id(key_id)} stay {time}.", markup=False)
 
 
 @app.command()

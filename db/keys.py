@@ -127,6 +127,16 @@ def all_keys(session: Session) -> Sequence[ApiKey]:
     ).all()
 
 
+def set_retention(session: Session, key_id: UUID, retention: timedelta | None) -> None:
+    """How long files of a key's further jobs stay."""
+    session.execute(
+        update(ApiKey)
+        .where(ApiKey.id == key_id)
+        .values(files_retention=retention)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def revoke(session: Session, key_id: UUID) -> bool:
     """End a key with all its secrets; False where it is none, or revoked already."""
     ended = session.scalar(

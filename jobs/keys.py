@@ -130,6 +130,13 @@ def rotate_webhook_secret(session: Session, key_id: UUID, *, overlap: timedelta 
     return secret
 
 
+def set_retention(session: Session, key_id: UUID, files_retention: timedelta | None) -> None:
+    """How long files of its further jobs stay; None is the service's own time. `KeyNotFoundError`, `KeyEndedError`."""
+    if rows.lock_live(session, key_id) is None:
+        raise _no_live(session, key_id)
+    rows.set_retention(session, key_id, files_retention)
+
+
 def revoke(session: Session, key_id: UUID) -> None:
     """End a key and all its secrets, at once. `KeyNotFoundError`, `KeyEndedError` where it is revoked already."""
     if not rows.revoke(session, key_id):
