@@ -2,8 +2,24 @@
 
 import re
 from datetime import timedelta
+from typing import Annotated
+
+from pydantic import PlainValidator, WithJsonSchema
 
 _UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def _check_type(given: object) -> str | int:
+    if isinstance(given, bool) or not isinstance(given, str | int):
+        message = "text or a whole number"
+        raise ValueError(message)  # noqa: TRY004 - pydantic tells of ValueErrors
+    return given
+
+
+Duration = Annotated[
+    str | int, PlainValidator(_check_type), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]})
+]
+"""A field that `parse_duration` is to read."""
 
 
 def parse_duration(given: str | int) -> timedelta:

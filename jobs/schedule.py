@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from jobs.durations import parse_duration
+from jobs.durations import Duration, parse_duration
 from jobs.errors import FieldError
 from jobs.fields import Text
 from jobs.lanes import LANES, Lane
@@ -25,7 +25,7 @@ class ScheduleCreate(BaseModel):
     priority: Text | None = Field(
         None, description="Lane among the key's own photos: `interactive`, `normal` (default) or `bulk`."
     )
-    expires_in: Text | int | None = Field(
+    expires_in: Duration | None = Field(
         None,
         description="The job expires unless it has ended after this time: seconds, or `90s`, `15m`, `24h`, `7d`. "
         "The header `Cancel-After` says the same.",
@@ -34,7 +34,7 @@ class ScheduleCreate(BaseModel):
     deadline: Text | None = Field(
         None, description="The same as a time (RFC 3339, with its zone).", examples=["2026-12-24T18:00:00Z"]
     )
-    retention: Text | int | None = Field(
+    retention: Duration | None = Field(
         None, description="How long the files stay after the job has ended: as the key's retention, or shorter."
     )
     dedupe: Text | None = Field(

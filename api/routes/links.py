@@ -15,8 +15,7 @@ from api.routes.jobs import JobId
 from api.schemas import LinkedOutput, Links
 from db.models import JobStatus
 from jobs import links, service
-from jobs.durations import parse_duration
-from jobs.fields import Text
+from jobs.durations import Duration, parse_duration
 
 router = APIRouter(prefix="/v1/jobs", tags=["files"])
 
@@ -26,7 +25,7 @@ class LinkCreate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    expires_in: Text | int | None = Field(
+    expires_in: Duration | None = Field(
         None, description="Seconds, or `15m`, `24h`; one hour by default, 7 days at most.", examples=["24h"]
     )
 
