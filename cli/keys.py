@@ -117,7 +117,7 @@ def retention(
         files_retention = None if time == "default" else parse_duration(time)
     except ValueError as error:
         raise fail(str(error), code=2) from None
-    with _sessions(Settings()) as sessions, _told(), sessions.begin() as session:
+    with open_sessions(Settings()) as sessions, _told(), sessions.begin() as session:
         key_id = keys.resolve(session, key)
         keys.set_retention(session, key_id, files_retention)
     console.print(f"Files of {keys.public_id(key_id)} stay {time}.", markup=False)
