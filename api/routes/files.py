@@ -25,7 +25,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["files"])
 
 MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg", "zip": "application/zip"}
 _CHUNK_BYTES = 256 * 1024
-_RESPONSES = {200: FILE_RESPONSE, **problems(401, 403, 404, 409, 410, 503)}
+_RESPONSES = {200: FILE_RESPONSE, **problems(401, 403, 404, 409, 410, 422, 503)}
 
 
 @router.get(

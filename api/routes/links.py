@@ -32,7 +32,7 @@ class LinkCreate(BaseModel):
 
 @router.post(
     "/{job_id}/links",
-    responses=problems(400, 401, 403, 404, 413, 415, 422, 503),
+    responses=problems(400, 401, 403, 404, 413, 415, 422, 429, 503),
     openapi_extra=describe_body(LinkCreate, is_required=False),
     summary="Make download links",
 )
