@@ -102,7 +102,7 @@ async def _reply_at_end(request: Request, context: Context, caller: UUID, reply:
     return JSONResponse(shown, ended if found.is_final else 202, headers)
 
 
-@router.get("", responses=problems(401, 403, 422, 503), summary="List jobs")
+@router.get("", responses=problems(401, 403, 404, 422, 503), summary="List jobs")
 def list_jobs(
     request: Request,
     response: Response,
