@@ -1,7 +1,5 @@
 """Put foreground colours and alpha together: straight RGBA, or flattened over a colour. 8-bit arithmetic, rounded."""
 
-import re
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,18 +8,6 @@ from vision.compiled import compiled
 from vision.paint import Colour
 
 WHITE: Colour = (255, 255, 255)
-
-
-def parse_colour(text: str) -> Colour | None:
-    """`transparent` -> None, `white` or `#RRGGBB` -> colour. ValueError for anything else."""
-    word = text.strip().lower()
-    if word == "transparent":
-        return None
-    if word == "white":
-        return WHITE
-    if re.fullmatch(r"#[0-9a-f]{6}", word):
-        return int(word[1:3], 16), int(word[3:5], 16), int(word[5:7], 16)
-    raise ValueError(f"{text!r} is not a colour: transparent, white or #RRGGBB")
 
 
 def cutout(foreground: RgbImage, alpha: Alpha) -> RgbaImage:

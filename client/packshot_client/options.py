@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
-Format = Literal["png", "webp", "jpg"]
+Format = Literal["png", "webp", "jpg", "zip"]
 ExistingAlpha = Literal["auto", "ignore", "multiply"]
 
 
@@ -13,7 +13,7 @@ class JobOptions(TypedDict, total=False):
 
     format: Format | None
     background: str | None
-    """`transparent`, `white` or `#RRGGBB`."""
+    """`transparent`, a CSS colour name, `#RRGGBB` or `#RRGGBBAA`."""
     model: str | None
     existing_alpha: ExistingAlpha | None
     webhook_url: str | None
@@ -35,6 +35,9 @@ class OutputOptions(TypedDict, total=False):
     margin: str | None
     fill: str | None
     position: str | None
+    channels: Literal["rgba", "alpha"] | None
+    roi: str | None
+    """`x1 y1 x2 y2` in px or %."""
 
 
 def as_form(options: Mapping[str, Any]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import base64
 import socket
 import subprocess
+import time
 import zipfile
 from collections.abc import Iterator
 from io import BytesIO
@@ -174,6 +175,16 @@ def test_keys_and_the_account(client: TestClient, sessions: Sessions) -> None:
         reply = client.post(PATH, headers={"X-Api-Key": token}, files={"image_file": photo()})
         assert (reply.status_code, codes(reply)) == (403, [code])
     assert codes(client.get("/v1.0/nothing")) == ["not_found"]
+
+
+def test_a_key_that_has_used_its_minute(settings: Settings, key: IssuedKey) -> None:
+    with open_client(make_app(settings.model_copy(update={"requests_per_minute": 1})), key.token) as client:
+        first = client.get("/v1.0/account")
+        assert (first.headers["X-RateLimit-Limit"], first.headers["X-RateLimit-Remaining"]) == ("1", "0")
+        assert 0 <= int(first.headers["X-RateLimit-Reset"]) - time.time() <= 61
+        reply = ask(client)
+    assert (reply.status_code, codes(reply)) == (429, ["rate_limit_exceeded"])
+    assert (reply.headers["X-RateLimit-Remaining"], int(reply.headers["Retry-After"]) > 0) == ("0", True)
 
 
 @pytest.mark.usefixtures("world")

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vision.compose import cutout, flatten, parse_colour
+from vision.compose import cutout, flatten
 
 SIDES = st.integers(1, 150)
 
@@ -48,19 +48,3 @@ def test_sizes_must_fit():
         cutout(np.zeros((2, 3, 3), np.uint8), np.zeros((3, 2), np.float32))
     with pytest.raises(ValueError, match="does not fit"):
         flatten(np.zeros((2, 3, 3), np.uint8), np.zeros((3, 2), np.float32), (0, 0, 0))
-
-
-@pytest.mark.parametrize(
-    ("text", "colour"),
-    [("transparent", None), ("white", (255, 255, 255)), ("#FF8000", (255, 128, 0)), (" #ff8000 ", (255, 128, 0))],
-)
-def test_colours(text, colour):
-    assert parse_colour(text) == colour
-
-
-@pytest.mark.parametrize(
-    "text", ["", "red", "#fff", "#12345g", "#1234567", "FF8000", "#\uff11\uff12\uff13\uff14\uff15\uff16"]
-)
-def test_other_colours_are_refused(text):
-    with pytest.raises(ValueError, match="not a colour"):
-        parse_colour(text)

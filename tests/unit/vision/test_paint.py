@@ -23,7 +23,9 @@ def test_spellings(text: str, paint: Paint, spelling: str) -> None:
     assert parse_paint(spelling) == paint
 
 
-@pytest.mark.parametrize("text", ["", "#", "ff", "#fffff", "fffffff", "gruen", "rgb(1,2,3)", "#ggg", "#ffffffff0"])
+@pytest.mark.parametrize(
+    "text", ["", "#", "ff", "#fffff", "fffffff", "gruen", "rgb(1,2,3)", "#ggg", "#ffffffff0", "#\uff11\uff12\uff13"]
+)
 def test_others_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a colour"):
         parse_paint(text)

@@ -1,0 +1,28 @@
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.base64_parts import Base64Part
+from api.problems import ProblemError
+
+
+def decode(*chunks: bytes) -> bytes:
+    part = Base64Part()
+    return b"".join([*(part.feed(chunk) for chunk in chunks), part.end()])
+
+
+@given(st.binary(max_size=400), st.lists(st.integers(0, 600), max_size=5), st.booleans(), st.booleans())
+def test_chunks_of_any_size_make_the_bytes(data: bytes, cuts: list[int], has_prefix: bool, has_lines: bool) -> None:
+    text = base64.encodebytes(data) if has_lines else base64.b64encode(data)
+    text = b"data:image/png;base64," * has_prefix + text
+    edges = [0, *sorted(cuts), len(text)]
+    assert decode(*(text[start:end] for start, end in zip(edges, edges[1:], strict=False))) == data
+
+
+@pytest.mark.parametrize("text", [b"a", b"ab=c", b"====", b"!!!!", b"data:image/png;base64", b"YWJj" * 50 + b"Y"])
+def test_what_is_no_base64(text: bytes) -> None:
+    with pytest.raises(ProblemError) as raised:
+        decode(text)
+    assert raised.value.code == "failed_to_read_image"
