@@ -12,19 +12,18 @@ from typing import Annotated
 
 import typer
 
-from cli.client import STAGES, Client, Done, ServiceError
 from cli.output import console, errors, fail
 from cli.peer import Peer, PeerError, measure_peer, running_peer
 from cli.ports import free_port
 from cli.processes import complete
 from cli.samples import NoPhotosError, camera_jpeg, with_comment
 from cli.stack import StackError
+from cli.timing import STAGES, Done, timed_submit
 from cli.up import interruptible, run_stack
 from config.settings import Settings
+from packshot_client import Client, JobFailedError, PackshotError
 
 _WAIT_S = 600.0
-# Latency is by the service's clock, so a lazy poll costs no accuracy and leaves the cores to the work.
-_POLL_S = 0.5
 _WARM_UP = 2
 
 
@@ -47,8 +46,8 @@ class Report:
         sums = dict.fromkeys(STAGES, 0.0)
         for each in self.done:
             for stage, metric in STAGES.items():
-                sums[stage] += each.job["metrics"].get(metric, 0)
-            sums["commit"] += self.commit_ms.get(each.job["id"], 0)
+                sums[stage] += each.job.metrics.get(metric, 0)
+            sums["commit"] += self.commit_ms.get(each.job.id, 0)
         if self.commit_ms:
             in_all_ms = sum(each.work_s for each in self.done) * 1000
             sums["waiting"] = max(in_all_ms - sum(sums.values()), 0.0)
@@ -93,7 +92,7 @@ def bench(
                 rate = measure_peer(address, photo, images=peer_images, clients=peer_clients)
             console.print(f"peer: {rate:.2f} images/s   (rembg, U2-Net, {peer_clients} clients, {peer_images} images)")
             console.print(f"ours / peer: {report.images / report.took_s / rate:.1f}")
-    except (StackError, ServiceError, NoPhotosError, PeerError) as error:
+    except (StackError, PackshotError, NoPhotosError, PeerError) as error:
         raise fail(str(error)) from None
     except KeyboardInterrupt:
         raise fail("Stopped.", code=130) from None
@@ -115,15 +114,15 @@ def _service(url: str | None, key: str | None) -> Iterator[tuple[str, str, Path 
 
 def _measure(url: str, key: str, photo: bytes, images: int, clients: int, log: Path | None) -> Report:
     run = time.time_ns()
-    with Client(url, key) as client, ThreadPoolExecutor(clients) as pool, errors.status("Measuring"):
+    with Client(url, key, trust_env=False) as client, ThreadPoolExecutor(clients) as pool, errors.status("Measuring"):
 
         def one(name: str) -> Done:
-            job, upload_s = client.submit(with_comment(photo, f"{run}-{name}"), f"{name}.jpg")
-            done = client.wait(job, upload_s, timeout_s=_WAIT_S, poll_s=_POLL_S)
-            if done.job["status"] != "succeeded":
-                raise ServiceError(f"{done.job['id']} ended as {done.job['status']}: {done.job['error']}")
-            client.download(done.job)
-            client.delete(done.job)  # a hundred benches must not fill a disk
+            job, upload_s = timed_submit(client, with_comment(photo, f"{run}-{name}"), f"{name}.jpg")
+            done = Done(client.jobs.wait(job, timeout_s=_WAIT_S), upload_s)
+            if done.job.status != "succeeded":
+                raise JobFailedError(done.job)
+            client.jobs.read_output(done.job)
+            client.jobs.delete(done.job)  # a hundred benches must not fill a disk
             return done
 
         for done in pool.map(one, [f"warm-{number}" for number in range(_WARM_UP)]):

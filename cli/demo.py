@@ -2,6 +2,7 @@
 
 import io
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,18 +11,18 @@ from PIL import Image, ImageOps
 from rich.box import SIMPLE
 from rich.table import Table
 
-from cli.client import STAGES, Client, Done, ServiceError
 from cli.output import console, errors, fail
 from cli.ports import free_port
 from cli.processes import complete
 from cli.samples import NoPhotosError, photos_in, sample_photos
 from cli.sheet import SheetRow, before_after, contact_sheet
 from cli.stack import StackError
+from cli.timing import STAGES, Done, timed_submit
 from cli.up import interruptible, run_stack
 from config.settings import Settings
+from packshot_client import Client, Job, PackshotError
 
 _WAIT_S = 300.0
-_POLL_S = 0.2
 _SHOWN_STAGES = ("queue", "decode", "forward", "refine", "encode")
 _SHEET_NAME = "contact-sheet.jpg"
 
@@ -44,16 +45,19 @@ def demo(
             console.print(f"The service was ready after {time.perf_counter() - start:.1f} s.")
             if key is None:
                 raise fail("The database of PACKSHOT_DATABASE_URL has keys already; unset it for the demo.")
-            with Client(stack.url, key.token) as client, console.status(f"Cutting out {len(files)} photos"):
+            with (
+                Client(stack.url, key.token, trust_env=False) as client,
+                console.status(f"Cutting out {len(files)} photos"),
+            ):
                 begin = time.perf_counter()
                 jobs, refused = _submit(client, files)
                 done = {
-                    name: client.wait(job, upload_s, timeout_s=_WAIT_S, poll_s=_POLL_S)
+                    name: Done(client.jobs.wait(job, timeout_s=_WAIT_S), upload_s)
                     for name, (job, upload_s) in jobs.items()
                 }
                 took_s = time.perf_counter() - begin
                 rows = {name: _row(client, name, files[name], each, out) for name, each in done.items()}
-    except (StackError, NoPhotosError, ServiceError) as error:
+    except (StackError, NoPhotosError, PackshotError) as error:
         raise fail(str(error)) from None
     except KeyboardInterrupt:
         raise fail("Stopped.", code=130) from None
@@ -70,23 +74,23 @@ def demo(
         raise typer.Exit(1)
 
 
-def _submit(client: Client, files: dict[str, Path]) -> tuple[dict[str, tuple[dict[str, Any], float]], dict[str, str]]:
+def _submit(client: Client, files: dict[str, Path]) -> tuple[dict[str, tuple[Job, float]], dict[str, str]]:
     """Jobs of the photos that were taken, and what the service said of the others."""
     jobs, refused = {}, {}
     for name, path in files.items():
         try:
-            jobs[name] = client.submit(path.read_bytes(), path.name)
-        except ServiceError as error:
+            jobs[name] = timed_submit(client, path.read_bytes(), path.name)
+        except PackshotError as error:
             refused[name] = str(error)
     return jobs, refused
 
 
 def _row(client: Client, name: str, file: Path, done: Done, out: Path) -> SheetRow | None:
     """Store the cutout; its row of the sheet, or None where the job failed."""
-    if done.job["status"] != "succeeded":
+    if done.job.status != "succeeded":
         return None
-    png = client.download(done.job)
-    client.delete(done.job)
+    png = client.jobs.read_output(done.job)
+    client.jobs.delete(done.job)
     out.mkdir(parents=True, exist_ok=True)
     # The whole name: mug.jpg and mug.webp are two photos.
     (out / f"{name}.png").write_bytes(png)
@@ -94,18 +98,18 @@ def _row(client: Client, name: str, file: Path, done: Done, out: Path) -> SheetR
         before = ImageOps.exif_transpose(photo).convert("RGB")
     with Image.open(io.BytesIO(png)) as image:
         cutout = image.convert("RGBA")
-    source = done.job["input"]
-    size = f"{file.name}, {source['width']} x {source['height']}"
-    return SheetRow(before, cutout, (f"{size}: {_verdict(done.job)}", _stages(done.job["metrics"])))
+    source = done.job.input
+    size = f"{file.name}, {source.width} x {source.height}"
+    return SheetRow(before, cutout, (f"{size}: {_verdict(done.job)}", _stages(done.job.metrics)))
 
 
-def _verdict(job: dict[str, Any]) -> str:
-    if job["status"] != "succeeded":
-        return f"{job['status']}: {(job['error'] or {}).get('code', '')}"
-    return ", ".join([job["verdict"], *job["reasons"]])
+def _verdict(job: Job) -> str:
+    if job.status != "succeeded":
+        return f"{job.status}: {job.error.code if job.error else ''}"
+    return ", ".join([job.verdict or "", *job.reasons])
 
 
-def _stages(metrics: dict[str, Any]) -> str:
+def _stages(metrics: Mapping[str, Any]) -> str:
     return ", ".join(f"{stage} {metrics[name]} ms" for stage, name in STAGES.items() if name in metrics)
 
 
@@ -116,6 +120,6 @@ def _table(done: dict[str, Done]) -> Table:
     for column in (*_SHOWN_STAGES, "in all"):
         table.add_column(column, justify="right")
     for name, each in done.items():
-        times = [str(each.job["metrics"].get(STAGES[stage], "")) for stage in _SHOWN_STAGES]
+        times = [str(each.job.metrics.get(STAGES[stage], "")) for stage in _SHOWN_STAGES]
         table.add_row(name, _verdict(each.job), *times, f"{each.latency_s:.2f} s")
     return table

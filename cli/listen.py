@@ -5,7 +5,6 @@ guard against calls into private networks has nothing to open.
 """
 
 import json
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -18,11 +17,11 @@ import typer
 from rich.markup import escape
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from cli.client import ServiceError
-from cli.keys import KEY_FILE
+from cli.caller import service_key, service_url
 from cli.output import console, errors, fail
 from cli.up import stop_signals
 from config.settings import Settings
+from packshot_client import PackshotError
 
 _PAUSE_S = 1.0
 _TIMEOUT_S = 30.0
@@ -51,7 +50,7 @@ class Listener:
     _seen: deque[str] = field(default_factory=lambda: deque(maxlen=1000))
 
     def run(self, stop: threading.Event, *, ready: Callable[[str], None] = lambda _: None) -> None:
-        """Show what happens from now on until `stop`; `ready` is told the secret. `ServiceError`."""
+        """Show what happens from now on until `stop`; `ready` is told the secret. `PackshotError`."""
         body = {"url": None, "events": list(self.events), "description": "packshot listen"}
         endpoint = self._call("POST", "/v1/webhook-endpoints", body)
         page = f"/v1/webhook-endpoints/{endpoint['id']}"
@@ -94,7 +93,7 @@ class Listener:
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         reply = self.http.request(method, path, json=body)
         if reply.is_error:
-            raise ServiceError(f"{reply.status_code}: {reply.text}")
+            raise PackshotError(f"{reply.status_code}: {reply.text}")
         answer: dict[str, Any] = reply.json() if reply.content else {}
         return answer
 
@@ -116,8 +115,8 @@ def listen(
 ) -> None:
     """Print events as they happen, each one's signature verified, until Ctrl-C. Registers itself and unregisters."""
     settings = Settings()
-    base = (url or settings.public_url or f"http://127.0.0.1:{settings.port}").rstrip("/")
-    headers = {"Authorization": f"Bearer {_find_key(key, settings)}"}
+    base = service_url(url, settings)
+    headers = {"Authorization": f"Bearer {service_key(key, settings)}"}
 
     def show(arrived: Arrived) -> None:
         _print(arrived, as_json=as_json)
@@ -135,19 +134,8 @@ def listen(
     ):
         try:
             Listener(http, event or ["*"], show).run(stop, ready=ready)
-        except (ServiceError, httpx.TransportError) as error:
+        except (PackshotError, httpx.TransportError) as error:
             raise fail(escape(f"{base}: {error}")) from None
-
-
-def _find_key(given: str | None, settings: Settings) -> str:
-    found = given or os.environ.get("PACKSHOT_KEY")
-    if found:
-        return found
-    file = settings.data_dir / KEY_FILE
-    if file.is_file():
-        stored: str = json.loads(file.read_text(encoding="utf-8"))["key"]
-        return stored
-    raise fail("Give a key with --key or PACKSHOT_KEY; in the data folder there is none of `packshot up`.")
 
 
 def _print(arrived: Arrived, *, as_json: bool) -> None:

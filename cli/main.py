@@ -13,6 +13,7 @@ from cli.demo import demo
 from cli.listen import listen
 from cli.processes import stop_with_parent
 from cli.remove import remove
+from cli.submit import submit
 from cli.up import up
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.command()(up)
 app.command()(remove)
+app.command()(submit)
 app.command()(listen)
 app.command()(demo)
 app.command()(bench)

@@ -1,26 +1,21 @@
 """`packshot remove`: photos to cutouts on this machine, no service needed."""
 
 import os
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from cli.output import console, errors, fail
+from cli.output import errors, fail
 from cli.plan import Item, Result, plan
 from cli.processes import complete
+from cli.summary import progress_bar, summarise
 from config.logging import configure_logging
 from config.settings import Settings
 from jobs.errors import JobError
 from jobs.models import installed_models
 from jobs.params import JobParams, parse_params
 
-_FULL_TABLE = 50
-"""Longer tables show only what somebody should look at."""
 _INTERRUPTED = 130
 
 
@@ -63,7 +58,7 @@ def remove(
         except KeyboardInterrupt:
             errors.print("Stopped. What is written is whole; the same command goes on from here.")
             raise typer.Exit(_INTERRUPTED) from None
-    _summarise(results, skipped=skipped)
+    summarise(results, skipped=skipped)
     if any(result.problem for result in results):
         raise typer.Exit(1)
 
@@ -84,7 +79,7 @@ def _cut(items: list[Item], settings: Settings, params: JobParams, results: list
         timeout_s=settings.decode_timeout_s,
         memory_bytes=settings.decode_memory_bytes,
     )
-    with _progress() as progress, decoders as pool:
+    with progress_bar() as progress, decoders as pool:
         bar = progress.add_task("loading the model", total=len(items))
         segmenter = load_models(settings).default
         progress.update(bar, description="cutting out")
@@ -99,32 +94,3 @@ def _cut(items: list[Item], settings: Settings, params: JobParams, results: list
 def _cache_dir() -> Path:
     """By the XDG base directory specification."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "packshot"
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=errors,
-        transient=True,
-    )
-
-
-def _summarise(results: list[Result], *, skipped: int) -> None:
-    shown = results if len(results) <= _FULL_TABLE else [r for r in results if r.problem or r.verdict != "pass"]
-    table = Table("photo", "result", "why", "seconds")
-    for result in sorted(shown, key=lambda result: str(result.item.photo)):
-        photo = escape(str(result.item.photo))
-        if result.problem:
-            table.add_row(photo, "[red]failed[/red]", escape(result.problem), "")
-        else:
-            table.add_row(photo, result.verdict, ", ".join(result.reasons), f"{result.took_s:.1f}")
-    if shown:
-        console.print(table)
-    counts = Counter("failed" if result.problem else result.verdict for result in results)
-    words = [f"{counts[word]} {word}" for word in ("pass", "review", "fail", "failed") if counts[word]]
-    if skipped:
-        words.append(f"{skipped} done before")
-    console.print(", ".join(words) or "There is no photo to work on.")

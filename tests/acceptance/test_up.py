@@ -17,8 +17,8 @@ import psutil
 import pytest
 from PIL import Image
 
-from cli.client import Client
 from cli.ports import free_port
+from packshot_client import Client
 from tests.images import draw
 
 _READY_S = 180
@@ -105,13 +105,11 @@ def test_up_from_start_to_end(up: Up) -> None:
     assert oct((up.folder / "key.json").stat().st_mode)[-3:] == "600"
     assert json.loads((up.folder / "key.json").read_text())["key"] == key
 
-    with Client(up.url, key) as client, up.listening() as heard:
+    with Client(up.url, key, trust_env=False) as client, up.listening() as heard:
         photo = BytesIO()
         Image.fromarray(draw("disc", "plain", (300, 400)).image).save(photo, "JPEG", quality=95)
-        job, upload_s = client.submit(photo.getvalue(), "mug.jpg")
-        done = client.wait(job, upload_s, timeout_s=60, poll_s=0.1)
-        assert done.job["status"] == "succeeded"
-        with Image.open(BytesIO(client.download(done.job))) as cutout:
+        made = client.cut_out(photo.getvalue(), filename="mug.jpg", timeout_s=60)
+        with Image.open(BytesIO(made.content)) as cutout:
             assert (cutout.mode, cutout.size) == ("RGBA", (400, 300))
         assert {event["type"] for event in heard("job.succeeded")} == {"job.queued", "job.processing", "job.succeeded"}
 

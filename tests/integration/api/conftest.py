@@ -1,9 +1,11 @@
 """The application on real servers, a client with a key, and another caller's client."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -13,6 +15,7 @@ from db.session import Sessions
 from jobs.keys import IssuedKey
 from jobs.models import Models
 from tests.factories import make_key
+from tests.ports import free_port
 from vision.segmenters.spec import ModelSpec
 
 SPEC = ModelSpec(
@@ -66,3 +69,18 @@ def stranger(app: FastAPI, sessions: Sessions) -> TestClient:
 @pytest.fixture
 def files(settings: Settings) -> Path:
     return settings.files_path
+
+
+@pytest.fixture
+def url(app: FastAPI) -> Iterator[str]:
+    """The application on a port."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, ws="none"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        threading.Event().wait(0.01)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(10)

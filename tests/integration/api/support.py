@@ -2,6 +2,9 @@
 
 import hashlib
 import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +62,21 @@ def finish(sessions: Sessions, settings: Settings) -> None:
 def stored(files: Path) -> list[str]:
     """Every file in the store."""
     return sorted(path.relative_to(files).as_posix() for path in files.rglob("*") if path.is_file())
+
+
+@contextmanager
+def working(sessions: Sessions, settings: Settings) -> Iterator[None]:
+    """Do what a gpu worker does, again and again."""
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.wait(0.02):
+            finish(sessions, settings)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

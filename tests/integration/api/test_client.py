@@ -2,15 +2,11 @@
 
 import asyncio
 import hashlib
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import func, select
 
@@ -30,45 +26,13 @@ from packshot_client import (
     WaitTimeoutError,
 )
 from tests.factories import make_key
-from tests.integration.api.support import CUTOUT, MATTE, finish, photo
-from tests.ports import free_port
-
-
-@pytest.fixture
-def url(app: FastAPI) -> Iterator[str]:
-    """The application on a port."""
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, ws="none"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        threading.Event().wait(0.01)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(10)
+from tests.integration.api.support import CUTOUT, MATTE, photo, working
 
 
 @pytest.fixture
 def packshot(url: str, key: IssuedKey) -> Iterator[Client]:
     with Client(url, key.token, trust_env=False) as client:
         yield client
-
-
-@contextmanager
-def working(sessions: Sessions, settings: Settings) -> Iterator[None]:
-    """Do what a gpu worker does, again and again."""
-    stop = threading.Event()
-
-    def work() -> None:
-        while not stop.wait(0.02):
-            finish(sessions, settings)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    yield
-    stop.set()
-    thread.join()
 
 
 def count(sessions: Sessions) -> int:

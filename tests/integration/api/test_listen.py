@@ -9,8 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from cli import listen
-from cli.client import ServiceError
 from cli.listen import Arrived, Listener
+from packshot_client import PackshotError
 from tests.integration.api.support import submit
 from tests.receivers import Receiver, reply
 
@@ -104,5 +104,5 @@ def test_an_event_is_handed_on_as_it_came(client: TestClient) -> None:
 
 
 def test_a_refusal_is_said(anonymous: TestClient) -> None:
-    with pytest.raises(ServiceError, match="401"):
+    with pytest.raises(PackshotError, match="401"):
         Listener(anonymous, ["*"], lambda _: None).run(threading.Event())

@@ -1,19 +1,19 @@
 """What the bench makes of its measurements."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from cli.bench import Report
-from cli.client import Done
 from cli.peer import Peer, PeerError
+from cli.timing import Done
+from packshot_client import Job
 
 
 def _done(number: int, **metrics: int) -> Done:
-    job = {
-        "id": f"job_{number}",
-        "created_at": "2026-11-23T20:00:00.000Z",
-        "completed_at": f"2026-11-23T20:00:{number:02}.000Z",
-        "metrics": metrics,
-    }
+    start = datetime(2026, 11, 23, 20, tzinfo=UTC)
+    ended = start + timedelta(seconds=number)
+    job = Job(f"job_{number}", "succeeded", created_at=start, completed_at=ended, metrics=metrics)
     return Done(job, upload_s=0.5)
 
 
