@@ -59,7 +59,9 @@ def _check_job(stack: RunningStack, folder: Path) -> None:
     assert job["status"] == "succeeded"
     with Image.open(folder / "cutout.png") as cutout:
         assert (cutout.mode, cutout.size) == ("RGBA", (600, 400))
-    assert len(stack.client.get("/v1/jobs").json()["data"]) == 3
+    with Image.open(folder / "packshots" / "mug.jpg") as cutout:
+        assert cutout.getpixel((0, 0)) == (255, 255, 255)
+    assert len(stack.client.get("/v1/jobs").json()["data"]) == 4
 
 
 def test_curl_reply_poll_and_download(settings: Settings, folder: Path) -> None:

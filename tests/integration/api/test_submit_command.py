@@ -68,7 +68,7 @@ def test_folders_a_bad_file_and_again(
 
     (photos / "broken.jpg").unlink()
     again = run("--format", "webp", "--background", "white")
-    assert (again.exit_code, again.output.strip()) == (0, "2 done before")
+    assert (again.exit_code, again.output.splitlines()[-1]) == (0, "2 done before")
     os.utime(photos / "mug.jpg", (2e9, 2e9))  # a newer photo is done again, by itself
     with working(sessions, settings):
         assert "1 pass, 1 done before" in run("--format", "webp", "--background", "white").output
@@ -125,8 +125,8 @@ def test_a_dry_run_needs_no_service(run: Run, tmp_path: Path, monkeypatch: pytes
 
 
 def test_what_meets_all_photos_stops_at_once(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    bad = run("--background", "pink", "--model", "none")
-    assert (bad.exit_code, "background is" in bad.output, "model is one of" in bad.output) == (2, True, True)
+    bad = run("--background", "no colour", "--model", "none")
+    assert (bad.exit_code, bad.output.count("model is one of"), "background" in bad.output) == (2, 1, True)
     monkeypatch.setenv("PACKSHOT_KEY", "pk_live_unknown_key")
     unknown = run()
     assert (unknown.exit_code, "401" in unknown.output) == (1, True)
