@@ -78,6 +78,8 @@ class Job:
     started_at: datetime | None = None
     completed_at: datetime | None = None
     expires_at: datetime | None = None
+    priority: str | None = None
+    deadline: datetime | None = None
     input: JobInput = field(default_factory=JobInput)
     params: Mapping[str, Any] = field(default_factory=dict)
     outputs: tuple[Output, ...] = ()

@@ -20,6 +20,11 @@ class JobOptions(TypedDict, total=False):
     labels: Mapping[str, str] | None
     outputs: "Sequence[OutputOptions] | None"
     """Files to make of the one photo; `format` and `background` are short for a single one named `cutout`."""
+    priority: Literal["interactive", "normal", "bulk"] | None
+    deadline: str | None
+    expires_in: str | int | None
+    retention: str | int | None
+    dedupe: Literal["none", "reuse"] | None
 
 
 class OutputOptions(TypedDict, total=False):

@@ -114,10 +114,11 @@ def test_waiting(packshot: Client, sessions: Sessions, settings: Settings) -> No
 
 def test_pages_and_filters(packshot: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("packshot_client.calls.PAGE", 2)
-    made = [packshot.jobs.create(photo()).id for _ in range(5)]
+    made = [packshot.jobs.create(photo(), priority="bulk", labels={"n": str(n)}).id for n in range(5)]
     packshot.jobs.cancel(made[2])
     assert [job.id for job in packshot.jobs.iterate()] == made[::-1]
     assert [job.id for job in packshot.jobs.iterate(status="canceled")] == [made[2]]
+    assert packshot.jobs.get(made[0]).priority == "bulk"
     page = packshot.jobs.page(limit=2, starting_after=made[4])
     assert ([job.id for job in page.data], page.has_more) == ([made[3], made[2]], True)
     assert [job.id for job in packshot.jobs.page(ending_before=made[3]).data] == [made[4]]
@@ -139,7 +140,7 @@ def test_what_the_service_refuses(packshot: Client, url: str, sessions: Sessions
         packshot.jobs.create(b"no photo", filename="mug.jpg")
     assert (caught.value.status, caught.value.code) == (415, "invalid_file_type")
     with pytest.raises(InvalidRequestError) as caught:
-        packshot.jobs.create(photo(), background="pink", format="gif")  # type: ignore[arg-type]
+        packshot.jobs.create(photo(), background="no colour", format="gif")  # type: ignore[arg-type]
     assert {field.pointer for field in caught.value.problem.errors} == {"/background", "/format"}
     assert caught.value.request_id
     with pytest.raises(NotFoundError):
