@@ -27,7 +27,7 @@ _RETRIES = Retries(attempts=10, max_pause_s=120)
 def submit(
     paths: Annotated[list[Path], typer.Argument(help="Photos, and folders of photos (searched with their folders).")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the cutouts, as OUT/<stem>.<format>.")],
-    output_format: Annotated[str, typer.Option("--format", help="png, webp or jpg.")] = "png",
+    output_format: Annotated[str, typer.Option("--format", help="png, webp, jpg or zip.")] = "png",
     background: Annotated[
         str | None, typer.Option(help="transparent, white or #RRGGBB; white for jpg, else transparent.")
     ] = None,
