@@ -127,6 +127,17 @@ class Settings(BaseSettings):
         default=16, gt=0, description="Downloads, and webhook calls beside them, at a time per io worker."
     )
 
+    # Batches
+    batch_max_items: int = Field(default=50_000, gt=0, description="Most lines or photos of one batch.")
+    batch_max_manifest_bytes: int = Field(default=100 * 2**20, gt=0, description="Largest manifest taken, in bytes.")
+    batch_max_archive_bytes: int = Field(default=4 * 2**30, gt=0, description="Largest ZIP of photos taken, in bytes.")
+    batch_max_unpacked_bytes: int = Field(
+        default=16 * 2**30, gt=0, description="Most bytes that the photos of one ZIP may have together, unpacked."
+    )
+    uploads_retention: timedelta = Field(
+        default=timedelta(days=1), description="How long an upload waits for the jobs that use it."
+    )
+
     # Sweeper and retention
     sweep_s: float = Field(default=3.0, gt=0, description="Pause between two sweeps.")
     files_retention: timedelta = Field(

@@ -96,6 +96,7 @@ class Batch(Base):
     error_detail: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
+    canceled_at: Mapped[datetime | None]  # when its owner asked for that
     completed_at: Mapped[datetime | None]
     files_purged_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]

@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, exists, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from db.batch_models import Batch
 from db.claims import TABLES, Table
 from db.models import Fetch, Job, JobStatus
 from db.webhook_models import DeliveryStatus, WebhookDelivery
@@ -77,20 +78,22 @@ def _is_due(table: Table) -> tuple[ColumnElement[bool], ...]:
 
 
 def waiting(session: Session) -> tuple[bool, bool]:
-    """(jobs or outputs are due for a gpu worker, fetches or deliveries are due for an io worker)."""
+    """(jobs or outputs are due for a gpu worker, fetches, deliveries or batches for an io worker)."""
     # Questions apart, one for each partial index.
     healthy, suspect = (
         or_(*(exists().where(*_is_due(table), crashed(table.crashes, 0)) for table in TABLES)) for crashed in (eq, gt)
     )
     fetches = exists().where(Fetch.due_at <= func.now())
     deliveries = exists().where(WebhookDelivery.status == DeliveryStatus.PENDING, WebhookDelivery.due_at <= func.now())
-    gpu, io = session.execute(select(healthy | suspect, fetches | deliveries)).one()
+    batches = exists().where(Batch.due_at <= func.now())
+    gpu, io = session.execute(select(healthy | suspect, fetches | deliveries | batches)).one()
     return bool(gpu), bool(io)
 
 
 def has_waited(session: Session, *, seconds: float) -> bool:
-    """Whether a download or a delivery has been due for longer than `seconds` and nobody took it."""
+    """Whether a download, a delivery or a batch has been due for longer than `seconds` and nobody took it."""
     past = func.now() - timedelta(seconds=seconds)
     fetches = exists().where(Fetch.due_at < past)
     deliveries = exists().where(WebhookDelivery.status == DeliveryStatus.PENDING, WebhookDelivery.due_at < past)
-    return bool(session.scalar(select(fetches | deliveries)))
+    batches = exists().where(Batch.due_at < past)
+    return bool(session.scalar(select(fetches | deliveries | batches)))

@@ -1,6 +1,6 @@
-"""The io worker: downloads what is due, delivers what is due, until nothing is.
+"""The io worker: downloads what is due, reads batches, delivers what is due, until nothing is.
 
-Two lanes, so that slow downloads do not keep webhooks waiting; in each, one host or endpoint gets a share of the
+A lane each, so that slow downloads do not keep webhooks waiting; in each, one host or endpoint gets a share of the
 slots, so that a dead one does not keep the others waiting. A slot is filled again the moment it is free.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
+from uuid import UUID
 
 import structlog
 from sqlalchemy import Engine
@@ -19,16 +20,19 @@ from db.session import Sessions, build_engine, build_sessions
 from dispatch.celery_app import build_celery
 from dispatch.doorbell import Doorbell
 from dispatch.names import Bell
-from jobs import deliveries, fetching
+from jobs import batch_work, deliveries, fetching
 from jobs.egress import Policy
+from jobs.fields import Rules
+from jobs.models import installed_models
 from storage.local import LocalStorage
-from worker import deliver, fetch
+from worker import batch, deliver, fetch
 from worker.http import HttpClient
 
 log = structlog.get_logger(__name__)
 
 _POOL_SIZE = 8  # connections; transactions here last milliseconds
 _LOOK_AGAIN_S = 0.25  # while work is in flight: its end, or a new row, is seen this soon
+_BATCH_SLOTS = 2  # reading lines takes a core, not a connection
 # Beyond a call's deadline: time to store what came and to commit it, before others take the row for lost.
 _FETCH_GRACE_S = 60.0
 _DELIVERY_GRACE_S = 30.0
@@ -119,14 +123,19 @@ def build(settings: Settings, *, client: HttpClient | None = None) -> IoResource
     sessions = build_sessions(engine)
     bell = Doorbell(settings, build_celery(settings))
     calls = client or HttpClient(Policy.from_settings(settings), lookups=2 * settings.io_concurrency)
-    pool = ThreadPoolExecutor(2 * settings.io_concurrency, thread_name_prefix="io")
-    downloads = fetch.Fetching(settings, sessions, LocalStorage(settings.files_path), calls, bell)
+    pool = ThreadPoolExecutor(2 * settings.io_concurrency + _BATCH_SLOTS, thread_name_prefix="io")
+    stop = threading.Event()
+    storage = LocalStorage(settings.files_path)
+    downloads = fetch.Fetching(settings, sessions, storage, calls, bell)
     calling = deliver.Delivering(sessions, calls, settings.webhook_timeout_s, settings.webhook_disable_after)
+    rules = Rules(installed_models().names, settings.model, Policy.from_settings(settings))
+    batches = batch.Batching(settings, sessions, storage, bell, rules, stop.is_set)
     lanes = (
         Lane("fetch", pool, partial(_claim_fetches, downloads), slots=settings.io_concurrency),
+        Lane("batch", pool, partial(_claim_batches, batches), slots=_BATCH_SLOTS),
         Lane("deliver", pool, partial(_claim_deliveries, calling), slots=settings.io_concurrency),
     )
-    return IoResources(settings, engine, sessions, bell, calls, pool, lanes)
+    return IoResources(settings, engine, sessions, bell, calls, pool, lanes, stop)
 
 
 def drain(res: IoResources, *, moved: Callable[[], None] = lambda: None) -> None:
@@ -166,3 +175,11 @@ def _claim_deliveries(needs: deliver.Delivering, limit: int, busy: Collection[st
         lease_s = needs.timeout_s + _DELIVERY_GRACE_S
         claimed = deliveries.claim(session, limit=limit, lease_s=lease_s, busy_lanes=busy)
     return [Errand(one.lane, partial(deliver.run, needs, one)) for one in claimed]
+
+
+def _claim_batches(needs: batch.Batching, limit: int, busy: Collection[str]) -> list[Errand]:
+    """A key's batches take turns: what counts as a host here is the key."""
+    busy_keys = [UUID(key) for key in busy]
+    with needs.sessions.begin() as session:
+        claimed = batch_work.claim(session, limit=limit, lease_s=needs.terms.lease_s, busy_keys=busy_keys)
+    return [Errand(str(one.api_key_id), partial(batch.run, needs, one)) for one in claimed]

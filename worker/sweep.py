@@ -26,6 +26,7 @@ from jobs import deadlines, endpoints, work
 from storage.keys import PREFIXES
 from storage.local import LocalStorage
 from storage.port import Storage, StorageError, StoredObject
+from worker import batch_sweep
 
 log = structlog.get_logger(__name__)
 
@@ -235,5 +236,11 @@ _STEPS: dict[str, Callable[[SweepResources], int]] = {
     "left_endpoints": _leave_listeners,
     "forgotten_webhooks": _forget_webhooks,
     "silent_workers": _forget_workers,
+    "batches_through": lambda res: batch_sweep.take_stock(res.sessions),
+    "batches_completed": lambda res: batch_sweep.complete(res.sessions, res.bell),
+    "batches_expired": lambda res: batch_sweep.expire(res.sessions, res.bell),
+    "batches_purged": lambda res: batch_sweep.purge(res.sessions, res.storage, retention=res.settings.files_retention),
+    "batches_forgotten": lambda res: batch_sweep.forget(res.sessions, retention=res.settings.rows_retention),
+    "uploads": lambda res: _in_rounds(lambda: batch_sweep.remove_uploads(res.sessions, res.storage)),
     "orphans": _remove_orphans,
 }

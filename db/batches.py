@@ -1,0 +1,253 @@
+"""Queries on batches, their bad lines and their jobs. Nothing is decided here, and nothing committed."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, exists, func, insert, select, update
+from sqlalchemy.orm import Session, selectinload
+
+from db import paging
+from db.batch_models import BadLine, Batch, BatchStatus, Upload
+from db.models import Fetch, Job, JobStatus
+
+OPEN = (JobStatus.QUEUED, JobStatus.PROCESSING)
+
+
+def get(session: Session, batch_id: UUID, *, api_key_id: UUID) -> Batch | None:
+    """A batch of this key; deleted ones are gone."""
+    return session.scalar(
+        select(Batch)
+        .where(Batch.id == batch_id, Batch.api_key_id == api_key_id, Batch.deleted_at.is_(None))
+        .execution_options(populate_existing=True)
+    )
+
+
+def page(
+    session: Session,
+    *,
+    api_key_id: UUID,
+    limit: int,
+    after: UUID | None,
+    before: UUID | None,
+    status: BatchStatus | None,
+) -> tuple[list[Batch], bool]:
+    """Up to `limit` batches of this key, newest first, and whether there are more; see `db.paging`."""
+    query = select(Batch).where(Batch.api_key_id == api_key_id, Batch.deleted_at.is_(None))
+    if status is not None:
+        query = query.where(Batch.status == status)
+    return paging.cut(session, query, Batch.id, limit=limit, after=after, before=before)
+
+
+def claim(session: Session, *, limit: int, lease_s: float, busy_keys: Collection[UUID]) -> Sequence[Batch]:
+    """Take batches that want a worker: attempt + 1, not due again before the lease is over. Not of `busy_keys`."""
+    due = (
+        select(Batch.id)
+        .where(Batch.due_at <= func.now(), Batch.api_key_id.not_in(busy_keys))
+        .order_by(Batch.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    return session.scalars(
+        update(Batch)
+        .where(Batch.id.in_(due.scalar_subquery()))
+        .values(attempt=Batch.attempt + 1, due_at=func.now() + timedelta(seconds=lease_s))
+        .returning(Batch)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    ).all()
+
+
+def move(
+    session: Session, batch_id: UUID, *, from_: Collection[BatchStatus], attempt: int | None, **values: Any
+) -> Batch | None:
+    """Change a batch if it stands in one of `from_` and, where `attempt` is given, still under that attempt.
+
+    Without one it is taken away from whoever works on it. Returns it as it now stands, or None when the guard refused:
+    someone else was first.
+    """
+    query = update(Batch).where(Batch.id == batch_id, Batch.status.in_(from_))
+    if attempt is not None:
+        query = query.where(Batch.attempt == attempt)
+    else:
+        values = {"attempt": Batch.attempt + 1, **values}
+    return session.scalar(
+        query.values(**values).returning(Batch).execution_options(synchronize_session=False, populate_existing=True)
+    )
+
+
+def add_bad_lines(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Note lines that can't be run."""
+    if rows:
+        session.execute(insert(BadLine), rows)
+
+
+def bad_lines(session: Session, batch_id: UUID, *, after_line: int, limit: int) -> Sequence[BadLine]:
+    """Bad lines in their order."""
+    return session.scalars(
+        select(BadLine)
+        .where(BadLine.batch_id == batch_id, BadLine.line > after_line)
+        .order_by(BadLine.line)
+        .limit(limit)
+    ).all()
+
+
+def bad_line_numbers(session: Session, batch_id: UUID) -> set[int]:
+    """The numbers of all bad lines."""
+    return set(session.scalars(select(BadLine.line).where(BadLine.batch_id == batch_id)))
+
+
+def add_jobs(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert jobs in one statement, and the fetches of those whose photo is at a URL."""
+    if not rows:
+        return
+    session.execute(insert(Job), rows)
+    fetches = [{"job_id": row["id"]} for row in rows if row["source_url"] and row["status"] is JobStatus.QUEUED]
+    if fetches:
+        session.execute(insert(Fetch), fetches)
+
+
+def jobs_by_id(session: Session, ids: Collection[UUID]) -> Sequence[Job]:
+    """These jobs, in no order."""
+    return session.scalars(select(Job).where(Job.id.in_(ids))).all()
+
+
+def end_jobs(session: Session, batch_id: UUID, *, to: JobStatus, limit: int) -> Sequence[Job]:
+    """End up to `limit` jobs of a batch that have not ended; rows that a worker just finishes are skipped."""
+    chosen = (
+        select(Job.id)
+        .where(Job.batch_id == batch_id, Job.status.in_(OPEN))
+        .order_by(Job.line)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    ids = session.scalars(chosen).all()
+    ended = session.scalars(
+        update(Job)
+        .where(Job.id.in_(ids), Job.status.in_(OPEN))
+        .values(
+            status=to,
+            leased_until=None,
+            due_at=None,
+            completed_at=func.now(),
+            expires_at=func.now() + Job.retention,
+        )
+        .returning(Job)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    ).all()
+    session.execute(delete(Fetch).where(Fetch.job_id.in_(ids)))
+    return ended
+
+
+def count(session: Session, batch_id: UUID) -> dict[JobStatus, int]:
+    """How many jobs of a batch stand where: `ix_jobs_batch` alone answers."""
+    rows = session.execute(select(Job.status, func.count()).where(Job.batch_id == batch_id).group_by(Job.status))
+    return {row[0]: row[1] for row in rows}
+
+
+def verdicts(session: Session, batch_id: UUID) -> dict[str, int]:
+    """How many jobs of a batch got which verdict."""
+    rows = session.execute(
+        select(Job.verdict, func.count())
+        .where(Job.batch_id == batch_id, Job.status == JobStatus.SUCCEEDED, Job.verdict.is_not(None))
+        .group_by(Job.verdict)
+    )
+    return {verdict.value: number for verdict, number in rows if verdict is not None}
+
+
+def running(session: Session, status: BatchStatus, *, limit: int) -> Sequence[Batch]:
+    """Lock batches that stand in this status, those counted longest ago first."""
+    return session.scalars(
+        select(Batch)
+        .where(Batch.completed_at.is_(None), Batch.status == status)
+        .order_by(Batch.counted_at.nulls_first())
+        .limit(limit)
+        .with_for_update(skip_locked=True, key_share=True)
+    ).all()
+
+
+def past_deadline(session: Session, *, limit: int) -> Sequence[UUID]:
+    """Batches whose deadline passed before they ended."""
+    return session.scalars(
+        select(Batch.id)
+        .where(
+            Batch.completed_at.is_(None),
+            Batch.status.in_((BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS)),
+            Batch.deadline_at <= func.now(),
+        )
+        .limit(limit)
+    ).all()
+
+
+def items(
+    session: Session,
+    batch_id: UUID,
+    *,
+    after_line: int,
+    limit: int,
+    statuses: Collection[JobStatus] = (),
+    custom_id: str | None = None,
+) -> Sequence[Job]:
+    """Jobs of a batch by line, with outputs and mattes. Deleted ones are left out."""
+    query = (
+        select(Job)
+        .where(Job.batch_id == batch_id, Job.line > after_line, Job.deleted_at.is_(None))
+        .order_by(Job.line)
+        .limit(limit)
+        .options(selectinload(Job.outputs), selectinload(Job.matte))
+    )
+    if statuses:
+        query = query.where(Job.status.in_(statuses))
+    if custom_id is not None:
+        query = query.where(Job.custom_id == custom_id)
+    return session.scalars(query).all()
+
+
+def line_of(session: Session, batch_id: UUID, job_id: UUID) -> int | None:
+    """The line that a job of the batch was made of."""
+    return session.scalar(select(Job.line).where(Job.id == job_id, Job.batch_id == batch_id))
+
+
+def lines_by_status(session: Session, batch_id: UUID, statuses: Collection[JobStatus]) -> set[int]:
+    """The lines whose jobs stand in one of `statuses`."""
+    query = select(Job.line).where(Job.batch_id == batch_id, Job.status.in_(statuses), Job.deleted_at.is_(None))
+    return {line for line in session.scalars(query) if line is not None}
+
+
+def due_for_purge(session: Session, *, older_than: datetime, limit: int) -> Sequence[Batch]:
+    """Lock batches that ended before `older_than` and whose manifest is still there."""
+    return session.scalars(
+        select(Batch)
+        .where(Batch.completed_at < older_than, Batch.files_purged_at.is_(None))
+        .order_by(Batch.completed_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+
+
+def purge(session: Session, batch: Batch) -> str | None:
+    """Forget a batch's manifest; returns its storage key, to be removed after the commit."""
+    key = batch.manifest_key
+    session.execute(
+        update(Batch)
+        .where(Batch.id == batch.id)
+        .values(manifest_key=None, files_purged_at=func.now())
+        .execution_options(synchronize_session=False)
+    )
+    return key
+
+
+def forget(session: Session, *, older_than: datetime, limit: int) -> int:
+    """Remove the rows of batches that ended before `older_than`, once none of their jobs or photos is left."""
+    old = (
+        select(Batch.id)
+        .where(
+            Batch.completed_at < older_than,
+            Batch.files_purged_at.is_not(None),
+            ~exists().where(Job.batch_id == Batch.id),
+            ~exists().where(Upload.batch_id == Batch.id),
+        )
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return len(session.scalars(delete(Batch).where(Batch.id.in_(old)).returning(Batch.id)).all())

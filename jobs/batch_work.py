@@ -1,0 +1,289 @@
+"""What workers and the sweeper do to a batch: note its lines, make them jobs, end them, count them, end the batch.
+
+Each step is one transaction that is guarded by status and attempt: a worker that wakes up late changes nothing and is
+told so, and the cursor moves on with the rows that it counts, so a line becomes one job whatever is killed when.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlalchemy.orm import Session
+
+from db import batches as rows
+from db import uploads
+from db.batch_models import Batch, BatchStatus, Upload
+from db.models import JobStatus
+from jobs import batches, events
+from jobs.errors import FieldError, JobError
+from jobs.filenames import clean_filename, filename_of_url
+from jobs.ids import new_id
+from jobs.lines import Line, check_uploads
+from jobs.progress import smoothed_rate
+from jobs.service import columns_of
+from jobs.values import Item, NewJob, StoredInput
+
+_WORKED_ON = (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS, BatchStatus.CANCELING)
+_GONE = FieldError("/upload_id", "upload_not_found", "The upload is gone.")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How a worker holds a batch, and how long what it makes stays."""
+
+    lease_s: float
+    files_retention: timedelta
+    uploads_retention: timedelta
+
+
+def claim(session: Session, *, limit: int, lease_s: float, busy_keys: Collection[UUID] = ()) -> Sequence[Batch]:
+    """Take batches that want a worker. One key has one at a time, so that keys take turns."""
+    return rows.claim(session, limit=limit, lease_s=lease_s, busy_keys=busy_keys)
+
+
+def release(session: Session, batch: Batch) -> None:
+    """Give a batch back: due again at once."""
+    rows.move(session, batch.id, from_=_WORKED_ON, attempt=batch.attempt, due_at=func.now())
+
+
+def put_off(session: Session, batch: Batch, pause: timedelta) -> None:
+    """Give a batch back for a while: something it needs is away."""
+    rows.move(session, batch.id, from_=_WORKED_ON, attempt=batch.attempt, due_at=func.now() + pause)
+
+
+def note_lines(
+    session: Session, batch: Batch, lines: Sequence[Line], terms: Terms, *, photos: Sequence[dict[str, Any]] = ()
+) -> bool:
+    """Note lines that were judged, with the photos that they brought along. False when it is no longer ours."""
+    brought = {photo["id"] for photo in photos}
+    ids = {line.upload_id for line in lines if line.upload_id is not None} - brought
+    if ids:
+        usable = uploads.usable(session, ids, api_key_id=batch.api_key_id, at_least=terms.uploads_retention)
+        lines = check_uploads(lines, usable | brought)
+    bad = [line for line in lines if line.errors]
+    moved = rows.move(
+        session,
+        batch.id,
+        from_={BatchStatus.VALIDATING},
+        attempt=batch.attempt,
+        cursor_line=lines[-1].number,
+        lines=Batch.lines + len(lines),
+        invalid=Batch.invalid + len(bad),
+        due_at=func.now() + timedelta(seconds=terms.lease_s),
+    )
+    if moved is None:
+        return False
+    if photos:
+        # Until its jobs hold them; from then on they go with the last of these.
+        uploads.add(session, photos, retention=terms.files_retention + terms.uploads_retention)
+    rows.add_bad_lines(session, [_bad_line(batch.id, line) for line in bad])
+    return True
+
+
+def _bad_line(batch_id: UUID, line: Line) -> dict[str, Any]:
+    errors = [vars(error) for error in line.errors]
+    return {"batch_id": batch_id, "line": line.number, "custom_id": line.custom_id, "errors": errors}
+
+
+def start(session: Session, batch: Batch) -> Batch | None:
+    """Every line was read: run, or fail where lines are bad and that was not allowed. None when it is not to run."""
+    seen = rows.get(session, batch.id, api_key_id=batch.api_key_id)
+    if seen is None:
+        return None
+    error = refusal(seen.lines, seen.invalid, skip_invalid=seen.skip_invalid)
+    if error is not None:
+        batches.fail(session, batch, error, attempt=batch.attempt)
+        return None
+    return rows.move(
+        session,
+        batch.id,
+        from_={BatchStatus.VALIDATING},
+        attempt=batch.attempt,
+        status=BatchStatus.IN_PROGRESS,
+        started_at=func.now(),
+        total=Batch.lines - Batch.invalid,
+        cursor_line=0,
+    )
+
+
+def refusal(lines: int, invalid: int, *, skip_invalid: bool) -> JobError | None:
+    """Why a batch with so many lines, so many of them bad, is not run."""
+    if not lines:
+        return JobError("empty_batch", "The manifest holds no line.")
+    if invalid == lines:
+        return JobError("invalid_lines", f"All {lines} lines are bad.")
+    if invalid and not skip_invalid:
+        return JobError("invalid_lines", f"{invalid} of {lines} lines are bad; nothing was run.")
+    return None
+
+
+def expand(session: Session, batch: Batch, lines: Sequence[Line], terms: Terms) -> bool:
+    """Make jobs of lines. False when the batch is no longer ours."""
+    if not _advance(session, batch, lines[-1].number, terms):
+        return False
+    ids = {line.upload_id for line in lines if line.upload_id is not None}
+    taken = uploads.take(session, ids, api_key_id=batch.api_key_id) if ids else {}
+    now = session.scalars(func.now()).one()
+    made = [_job_row(batch, line, taken, now, terms) for line in lines]
+    rows.add_jobs(session, made)
+    if heard := [row["id"] for row in made if not row["is_quiet"]]:
+        jobs = rows.jobs_by_id(session, heard)
+        events.record_queued(session, jobs)
+        for job in jobs:
+            if job.status is JobStatus.FAILED:
+                events.record(session, job)
+    return True
+
+
+def _advance(session: Session, batch: Batch, line: int, terms: Terms) -> bool:
+    moved = rows.move(
+        session,
+        batch.id,
+        from_={BatchStatus.IN_PROGRESS},
+        attempt=batch.attempt,
+        cursor_line=line,
+        due_at=func.now() + timedelta(seconds=terms.lease_s),
+    )
+    return moved is not None
+
+
+def _job_row(batch: Batch, line: Line, taken: Mapping[UUID, Upload], now: datetime, terms: Terms) -> dict[str, Any]:
+    """A job due at once, or after its fetch; failed where the line does not hold any more what it held when judged."""
+    upload = taken.get(line.upload_id) if line.upload_id is not None else None
+    errors = line.errors or (() if upload or line.upload_id is None else (_GONE,))
+    source = _stored(upload) if upload else line.judged.image_url or ""
+    new = NewJob(
+        id=new_id(),
+        api_key_id=batch.api_key_id,
+        source=source,
+        params=line.judged.params,
+        filename=clean_filename(upload.filename) if upload else filename_of_url(line.judged.image_url or ""),
+        webhook_url=line.judged.webhook_url,
+        base_url=batch.base_url,
+        labels=line.judged.labels,
+        retention=terms.files_retention,
+        upload_id=upload.id if upload else None,
+        is_quiet=line.judged.webhook_url is None and not batch.item_webhooks,
+        item=Item(batch.id, line.number, line.custom_id),
+    )
+    ended = {"due_at": now if upload else None, "completed_at": None, "expires_at": None}
+    if errors:
+        ended = {"due_at": None, "completed_at": now, "expires_at": now + terms.files_retention}
+    return {
+        **columns_of(new),
+        **ended,
+        "source_url": None if upload else line.judged.image_url,
+        "status": JobStatus.FAILED if errors else JobStatus.QUEUED,
+        "error_code": errors[0].code if errors else None,
+        "error_detail": errors[0].detail if errors else None,
+    }
+
+
+def _stored(upload: Upload) -> StoredInput:
+    return StoredInput(upload.key, upload.sha256, upload.bytes, upload.format, upload.width, upload.height)
+
+
+def end_expansion(session: Session, batch: Batch) -> bool:
+    """Every line is a job: no worker need look at the batch any more, the sweeper sees its end."""
+    total = sum(rows.count(session, batch.id).values())
+    return (
+        rows.move(session, batch.id, from_={BatchStatus.IN_PROGRESS}, attempt=batch.attempt, due_at=None, total=total)
+        is not None
+    )
+
+
+def end_some(session: Session, batch: Batch, *, limit: int) -> tuple[bool, bool]:
+    """End some of the jobs of a batch that is canceling. (whether to go on, whether somebody is to be told)."""
+    if not _holds(session, batch):
+        return False, False
+    is_expired = batch.canceled_at is None
+    to = JobStatus.EXPIRED if is_expired else JobStatus.CANCELED
+    ended = rows.end_jobs(session, batch.id, to=to, limit=limit)
+    heard = sum(events.record(session, job) for job in ended) > 0
+    counts = rows.count(session, batch.id)
+    if any(counts.get(status) for status in rows.OPEN):
+        if not ended:  # what is left is in the hands of workers that finish it at this moment
+            put_off(session, batch, timedelta(seconds=1))
+        return bool(ended), heard
+    final = BatchStatus.EXPIRED if is_expired else BatchStatus.CANCELED
+    return False, _end(session, batch, final, counts, from_=BatchStatus.CANCELING) or heard
+
+
+def _holds(session: Session, batch: Batch) -> bool:
+    """Whether the batch is still ours; nobody takes it away before the transaction ends."""
+    return rows.move(session, batch.id, from_={batch.status}, attempt=batch.attempt, status=batch.status) is not None
+
+
+def expire(session: Session, batch_id: UUID) -> bool:
+    """The deadline of a batch passed: what has not ended is ended by a worker."""
+    moved = rows.move(
+        session,
+        batch_id,
+        from_={BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS},
+        attempt=None,
+        status=BatchStatus.CANCELING,
+        due_at=func.now(),
+    )
+    return moved is not None
+
+
+def take_stock(session: Session, batch: Batch) -> bool:
+    """Count the jobs of a locked batch in progress. Whether all have ended: then the batch is finalizing."""
+    counts = rows.count(session, batch.id)
+    is_through = batch.due_at is None and not any(counts.get(status) for status in rows.OPEN)
+    sums = _sums(counts)
+    now = session.scalars(func.now()).one()
+    since = batch.counted_at or batch.started_at or now
+    ended = sum(sums.values()) - (batch.succeeded + batch.failed + batch.canceled)
+    rows.move(
+        session,
+        batch.id,
+        from_={BatchStatus.IN_PROGRESS},
+        attempt=batch.attempt,
+        status=BatchStatus.FINALIZING if is_through else BatchStatus.IN_PROGRESS,
+        counted_at=now,
+        rate_per_s=smoothed_rate(batch.rate_per_s, ended, (now - since).total_seconds()),
+        **sums,
+    )
+    return is_through
+
+
+def complete(session: Session, batch: Batch) -> bool:
+    """End a locked batch that is finalizing, with its event. Whether somebody is to be told."""
+    counts = rows.count(session, batch.id)
+    return _end(session, batch, BatchStatus.COMPLETED, counts, from_=BatchStatus.FINALIZING)
+
+
+def _end(
+    session: Session, batch: Batch, to: BatchStatus, counts: Mapping[JobStatus, int], *, from_: BatchStatus
+) -> bool:
+    """The last count and the batch's event, in one commit. Whether somebody is to be told."""
+    sums = _sums(counts)
+    # Lines that never became jobs are canceled, or past their deadline, with the rest.
+    never = max(0, batch.total - sum(counts.values()))
+    sums["failed" if to is BatchStatus.EXPIRED else "canceled"] += never
+    ended = rows.move(
+        session,
+        batch.id,
+        from_={from_},
+        attempt=batch.attempt,
+        status=to,
+        due_at=None,
+        completed_at=func.now(),
+        counted_at=func.now(),
+        verdicts=rows.verdicts(session, batch.id),
+        **sums,
+    )
+    return ended is not None and events.record_batch(session, ended)
+
+
+def _sums(counts: Mapping[JobStatus, int]) -> dict[str, int]:
+    """The counts as a caller sees them: a job whose deadline passed counts as failed."""
+    return {
+        "succeeded": counts.get(JobStatus.SUCCEEDED, 0),
+        "failed": counts.get(JobStatus.FAILED, 0) + counts.get(JobStatus.EXPIRED, 0),
+        "canceled": counts.get(JobStatus.CANCELED, 0),
+    }

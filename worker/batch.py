@@ -1,0 +1,222 @@
+"""A stretch of work on one batch: its lines are judged, or become jobs, or its jobs are ended; a chunk a transaction.
+
+A stretch is bounded in time, so that batches take turns and a worker that shuts down is not kept; the next one goes on
+at the cursor. What is killed in the middle of a chunk leaves nothing of it behind but files, and those are swept.
+"""
+
+import hashlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, BinaryIO
+
+import structlog
+
+from config.settings import Settings
+from db import batches as rows
+from db import uploads
+from db.batch_models import Batch, BatchStatus, LineSource
+from db.session import Sessions
+from dispatch.doorbell import Doorbell
+from dispatch.names import Bell
+from jobs import batch_work, batches
+from jobs.archive import Archive, ArchiveLimits, Entry
+from jobs.batch_work import Terms
+from jobs.errors import JobError
+from jobs.fields import Rules, judge
+from jobs.lines import Judge, Line, in_chunks
+from jobs.reading import judged_entries, judged_lines, read_photo
+from storage.keys import upload_key
+from storage.port import ObjectNotFoundError, Storage, StorageUnavailableError
+from vision.codec.header import Limits
+
+log = structlog.get_logger(__name__)
+
+_STRETCH_S = 15.0
+_LEASE_S = 120.0
+_CHUNK_LINES = 500
+_CHUNK_PHOTOS = 20
+_PAUSE = timedelta(seconds=10)
+
+
+@dataclass(frozen=True)
+class Batching:
+    """What work on batches needs. `should_stop`: the worker shuts down."""
+
+    settings: Settings
+    sessions: Sessions
+    storage: Storage
+    bell: Doorbell
+    rules: Rules
+    should_stop: Callable[[], bool]
+
+    @property
+    def terms(self) -> Terms:
+        """How a batch is held."""
+        settings = self.settings
+        return Terms(_LEASE_S, settings.files_retention, settings.uploads_retention)
+
+
+def run(needs: Batching, batch: Batch) -> None:
+    """Work on a claimed batch until it needs no more, the stretch is over or the worker stops."""
+    ends_at = time.monotonic() + _STRETCH_S
+
+    def is_over() -> bool:
+        return needs.should_stop() or time.monotonic() >= ends_at
+
+    steps = {
+        BatchStatus.VALIDATING: _validate,
+        BatchStatus.IN_PROGRESS: _expand,
+        BatchStatus.CANCELING: _end_jobs,
+    }
+    try:
+        steps[batch.status](needs, batch, is_over)
+    except StorageUnavailableError as error:
+        log.warning("batch_put_off", batch_id=batch.id.hex, error=str(error))
+        with needs.sessions.begin() as session:
+            batch_work.put_off(session, batch, _PAUSE)
+    except ObjectNotFoundError:
+        _fail(needs, batch, JobError("source_lost", "The manifest is not in the file store any more."))
+    except JobError as error:
+        _fail(needs, batch, error)
+
+
+def _fail(needs: Batching, batch: Batch, error: JobError) -> None:
+    with needs.sessions.begin() as session:
+        batches.fail(session, batch, error, attempt=batch.attempt)
+    log.info("batch_failed", batch_id=batch.id.hex, code=error.code)
+    needs.bell.ring(Bell.IO)
+
+
+def _validate(needs: Batching, batch: Batch, is_over: Callable[[], bool]) -> None:
+    note = _note_photos if batch.source is LineSource.ZIP else _note_manifest
+    with needs.storage.open(batch.manifest_key or "") as file:
+        for is_ours in note(needs, batch, file):
+            if not is_ours:
+                return
+            if is_over():
+                _release(needs, batch)
+                return
+    with needs.sessions.begin() as session:
+        started = batch_work.start(session, batch)
+        if started is not None:
+            batch_work.release(session, started)
+    log.info("batch_validated", batch_id=batch.id.hex, runs=started is not None)
+    needs.bell.ring(Bell.IO)
+
+
+def _release(needs: Batching, batch: Batch) -> None:
+    with needs.sessions.begin() as session:
+        batch_work.release(session, batch)
+    needs.bell.ring(Bell.IO)
+
+
+def _note_manifest(needs: Batching, batch: Batch, file: BinaryIO) -> Iterator[bool]:
+    """Judge the lines behind the cursor; after each chunk, whether the batch is still ours."""
+    lines = judged_lines(file, batch.source, _judge(needs, batch, needs.settings.batch_max_items))
+    for chunk in in_chunks((line for line in lines if line.number > batch.cursor_line), _CHUNK_LINES):
+        with needs.sessions.begin() as session:
+            is_ours = batch_work.note_lines(session, batch, chunk, needs.terms)
+        yield is_ours
+
+
+def _judge(needs: Batching, batch: Batch, max_items: int) -> Judge:
+    return Judge(needs.rules, batches.item_defaults(batch), max_items=max_items)
+
+
+def _note_photos(needs: Batching, batch: Batch, file: BinaryIO) -> Iterator[bool]:
+    """Store the photos behind the cursor; after each chunk, whether the batch is still ours."""
+    archive = Archive(file, ArchiveLimits.from_settings(needs.settings))
+    # Every name is judged, those before the cursor too: a name may be there once.
+    judged = judged_entries(archive, _judge(needs, batch, needs.settings.batch_max_items))
+    for chunk in in_chunks((pair for pair in judged if pair[0].number > batch.cursor_line), _CHUNK_PHOTOS):
+        noted = [_take_photo(needs, batch, archive, entry, line) for entry, line in chunk]
+        photos = [photo for _, photo in noted if photo is not None]
+        with needs.sessions.begin() as session:
+            is_ours = batch_work.note_lines(session, batch, [line for line, _ in noted], needs.terms, photos=photos)
+        if not is_ours:
+            for photo in photos:
+                needs.storage.delete(photo["key"])
+        yield is_ours
+
+
+def _take_photo(
+    needs: Batching, batch: Batch, archive: Archive, entry: Entry, line: Line
+) -> tuple[Line, dict[str, Any] | None]:
+    """Store the photo of a good line; a bad photo makes the line bad."""
+    limits = Limits(max_megapixels=needs.settings.max_megapixels, max_bytes=needs.settings.max_upload_bytes)
+    line, data, header = read_photo(archive, entry, line, limits)
+    if header is None or line.upload_id is None:
+        return line, None
+    key = upload_key(line.upload_id)
+    needs.storage.put(key, data)
+    photo = {
+        "id": line.upload_id,
+        "api_key_id": batch.api_key_id,
+        "batch_id": batch.id,
+        "line": line.number,
+        "filename": entry.name,
+        "key": key,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "bytes": len(data),
+        "format": header.format,
+        "width": header.width_px,
+        "height": header.height_px,
+    }
+    return line, photo
+
+
+def _expand(needs: Batching, batch: Batch, is_over: Callable[[], bool]) -> None:
+    lines = _photo_lines if batch.source is LineSource.ZIP else _manifest_lines
+    for chunk in lines(needs, batch):
+        with needs.sessions.begin() as session:
+            is_ours = batch_work.expand(session, batch, chunk, needs.terms)
+        if not is_ours:
+            return
+        # Coalesced: while a ring is unanswered no further one is sent.
+        for bell in (Bell.GPU, Bell.IO):
+            needs.bell.ring(bell)
+        if is_over():
+            _release(needs, batch)
+            return
+    with needs.sessions.begin() as session:
+        batch_work.end_expansion(session, batch)
+    log.info("batch_expanded", batch_id=batch.id.hex)
+
+
+def _manifest_lines(needs: Batching, batch: Batch) -> Iterator[list[Line]]:
+    """The good lines behind the cursor, as they were judged before."""
+    with needs.sessions.begin() as session:
+        bad = rows.bad_line_numbers(session, batch.id) if batch.invalid else set()
+    with needs.storage.open(batch.manifest_key or "") as file:
+        lines = judged_lines(file, batch.source, _judge(needs, batch, sys.maxsize))
+        good = (line for line in lines if line.number > batch.cursor_line and line.number not in bad)
+        yield from in_chunks(good, _CHUNK_LINES)
+
+
+def _photo_lines(needs: Batching, batch: Batch) -> Iterator[list[Line]]:
+    """The stored photos behind the cursor."""
+    judged = judge(batches.item_defaults(batch), needs.rules)
+    after = batch.cursor_line
+    while True:
+        with needs.sessions.begin() as session:
+            photos = uploads.of_batch(session, batch.id, after_line=after, limit=_CHUNK_LINES)
+        if not photos:
+            return
+        lines = [Line(photo.line or 0, photo.filename or "", judged, photo.id, judged.errors) for photo in photos]
+        yield lines
+        after = lines[-1].number
+
+
+def _end_jobs(needs: Batching, batch: Batch, is_over: Callable[[], bool]) -> None:
+    while True:
+        with needs.sessions.begin() as session:
+            left, is_heard = batch_work.end_some(session, batch, limit=_CHUNK_LINES)
+            if left and is_over():
+                batch_work.release(session, batch)
+        if is_heard:
+            needs.bell.ring(Bell.IO)
+        if not left or is_over():
+            return
