@@ -13,6 +13,8 @@ from api.metrics import Metrics
 from api.middleware import RequestMiddleware
 from api.openapi import DESCRIPTION, describe
 from api.routes import (
+    batch_files,
+    batches,
     events,
     files,
     jobs,
@@ -22,6 +24,7 @@ from api.routes import (
     rembg,
     removebg,
     service,
+    uploads,
     webhook_deliveries,
     webhook_endpoints,
 )
@@ -95,20 +98,23 @@ def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.context = context
-    for router in (
-        jobs.router,
-        outputs.router,
-        links.router,
-        files.router,
-        events.router,
-        webhook_endpoints.router,
-        webhook_deliveries.router,
-        keys.router,
-        removebg.router,
-        rembg.router,
-        service.router,
+    for room in (
+        jobs,
+        outputs,
+        links,
+        files,
+        events,
+        batches,
+        batch_files,
+        uploads,
+        webhook_endpoints,
+        webhook_deliveries,
+        keys,
+        removebg,
+        rembg,
+        service,
     ):
-        app.include_router(router)
+        app.include_router(room.router)
     service.add_docs(app)
     handlers.install(app)
     describe(app)

@@ -20,7 +20,7 @@ async def read_body(request: Request, model: type[M]) -> M:
     `ProblemError` unsupported_media_type, invalid_json, duplicate_field, body_too_large, unknown_field,
     invalid_option, and invalid_options where several fields are bad.
     """
-    given = await read_json(request) if _has_body(request) else {}
+    given = await read_json(request) if has_body(request) else {}
     try:
         return model.model_validate(given)
     except ValidationError as error:
@@ -35,7 +35,8 @@ def describe_body(model: type[BaseModel], *, is_required: bool = True) -> dict[s
     return {"requestBody": {"required": is_required, "content": content}}
 
 
-def _has_body(request: Request) -> bool:
+def has_body(request: Request) -> bool:
+    """Whether there is a body, which must be JSON. `ProblemError` unsupported_media_type."""
     media_type, _ = parse_options_header(request.headers.get("content-type"))
     if media_type == b"application/json":
         return True

@@ -54,7 +54,7 @@ def accept(
     job_id = new_id()
     stored = None
     if submission.source_url is None and form.upload is not None:
-        stored = _store(context, form.upload, job_id, admit, submission.params)
+        stored = store_photo(context, form.upload, input_key(job_id), admit, submission.params)
     else:
         admit(0.0)
 
@@ -89,9 +89,13 @@ def _reply(job: Job, status: int) -> Reply:
     return Reply(status, headers, job_object(job, base_url=job.base_url).model_dump_json(), job.id)
 
 
-def _store(
-    context: Context, upload: Upload, job_id: UUID, admit: Callable[[float], None], params: JobParams
+def store_photo(
+    context: Context, upload: Upload, key: str, admit: Callable[[float], None], params: JobParams
 ) -> StoredInput:
+    """Check the header and the options by it, ask `admit` for its megapixels, store the file.
+
+    `ProblemError`, `JobError`, `StorageUnavailableError`.
+    """
     settings = context.settings
     file = cast("BinaryIO", upload.file)
     try:
@@ -102,7 +106,6 @@ def _store(
         raise ProblemError(error.code, error.detail) from error
     admit(header.width_px * header.height_px / 1e6)
     file.seek(0)
-    key = input_key(job_id)
     context.storage.put(key, file)
     context.metrics.count_upload(upload.size_bytes)
     return StoredInput(

@@ -152,6 +152,9 @@ class JobObject(BaseModel):
     runtime: str | None
     attempt: int
     labels: dict[str, str]
+    batch_id: str | None = Field(description="The batch that it is a line of.")
+    line: int | None = Field(description="Of the batch's manifest, from 1.")
+    custom_id: str | None = Field(description="The line's name, as the manifest gives it.")
     urls: JobUrls
 
 

@@ -3,7 +3,7 @@
 from api.problems import job_problem
 from api.schemas import File, JobInput, JobObject, JobProblem, JobUrls, OutputObject, OutputOptions, Params
 from db.models import Job, Output
-from jobs.ids import job_public_id
+from jobs.ids import BATCH_PREFIX, job_public_id
 from jobs.lanes import Lane
 
 
@@ -44,6 +44,9 @@ def job_object(job: Job, *, base_url: str) -> JobObject:
         runtime=job.runtime,
         attempt=job.attempt,
         labels=job.labels,
+        batch_id=BATCH_PREFIX + job.batch_id.hex if job.batch_id else None,
+        line=job.line,
+        custom_id=job.custom_id,
         urls=JobUrls(self=url, cancel=f"{url}/cancel", events=f"{url}/events"),
     )
 

@@ -214,6 +214,12 @@ def lines_by_status(session: Session, batch_id: UUID, statuses: Collection[JobSt
     return {line for line in session.scalars(query) if line is not None}
 
 
+def deleted_lines(session: Session, batch_id: UUID) -> set[int]:
+    """The lines whose jobs their owner deleted."""
+    query = select(Job.line).where(Job.batch_id == batch_id, Job.deleted_at.is_not(None))
+    return {line for line in session.scalars(query) if line is not None}
+
+
 def due_for_purge(session: Session, *, older_than: datetime, limit: int) -> Sequence[Batch]:
     """Lock batches that ended before `older_than` and whose manifest is still there."""
     return session.scalars(

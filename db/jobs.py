@@ -240,6 +240,14 @@ def purge_files(session: Session, job: Job) -> Purge:
         .values(files_purged_at=func.now(), input_key=None, source_url=None, upload_id=None)
         .execution_options(synchronize_session=False)
     )
+    if job.upload_id is not None:
+        # A photo out of a ZIP is nobody else's, unless its batch was run again: it need not wait for further jobs.
+        session.execute(
+            update(Upload)
+            .where(Upload.id == job.upload_id, Upload.batch_id.is_not(None))
+            .values(expires_at=func.now())
+            .execution_options(synchronize_session=False)
+        )
     if job.matte_id is not None:
         # Lock first, then look: a claim that just chose this matte holds a key share, and is seen once it commits.
         session.execute(select(Matte.id).where(Matte.id == job.matte_id).with_for_update())
