@@ -158,7 +158,7 @@ def _overlapping(infos: list[zipfile.ZipInfo]) -> set[int]:
 
 
 def _is_litter(name: str) -> bool:
-    *folders, last = name.split("/")
+    *folders, last = name.replace("\\", "/").split("/")
     return bool(_LITTER_FOLDERS.intersection(folders)) or last.startswith(".") or last.lower() in _LITTER_FILES
 
 

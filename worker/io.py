@@ -54,7 +54,7 @@ class Lane:
     """Slots for one kind of work, shared by all drains of this process."""
 
     def __init__(self, name: str, pool: ThreadPoolExecutor, claim: Claim, *, slots: int) -> None:
-        self._name = name
+        self.name = name
         self._pool = pool
         self._claim = claim
         self._slots = slots
@@ -92,7 +92,7 @@ class Lane:
             del self._running[future]
         error = future.exception()
         if error is not None:  # the row's lease lapses and it is due again
-            log.error("errand_broke_off", lane=self._name, exc_info=error)
+            log.error("errand_broke_off", lane=self.name, exc_info=error)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,80 @@
+"""Batches for tests: manifests, ZIPs, and an io worker and a sweeper that work in this process."""
+
+import io as bytes_io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from fastapi.testclient import TestClient
+
+from config.settings import Settings
+from jobs.egress import Policy
+from jobs.fields import Rules
+from jobs.models import installed_models
+from storage.local import LocalStorage
+from worker import io, sweep
+from worker.batch import Batching
+
+
+def jsonl(*lines: Mapping[str, Any]) -> bytes:
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def zipped(files: Mapping[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+    buffer = bytes_io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def post(client: TestClient, body: bytes, name: str = "manifest.jsonl", **fields: str) -> Any:
+    return client.post("/v1/batches", files={"file": (name, body)}, data=fields)
+
+
+def submit(client: TestClient, body: bytes, name: str = "manifest.jsonl", **fields: str) -> dict[str, Any]:
+    reply = post(client, body, name, **fields)
+    assert reply.status_code == 202, reply.text
+    return reply.json()
+
+
+class BatchWorker:
+    """Works on batches as an io worker's lane does, and sweeps. No photo is fetched, no webhook sent."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.io = io.build(settings)
+        self.sweeper = sweep.build(settings)
+        self.lane = next(lane for lane in self.io.lanes if lane.name == "batch")
+
+    @property
+    def batching(self) -> Batching:
+        """What the io worker's stretches of work get."""
+        settings = self.io.settings
+        policy = Policy.from_settings(settings)
+        rules = Rules(installed_models().names, settings.model, policy)
+        storage = LocalStorage(settings.files_path)
+        return Batching(settings, self.io.sessions, storage, self.io.bell, rules, self.io.stop.is_set)
+
+    def work(self) -> None:
+        """Until no batch is due."""
+        while self.lane.fill() or self.lane.running():
+            for future in self.lane.running():
+                future.result()
+
+    def sweep(self) -> dict[str, int]:
+        return sweep.sweep(self.sweeper)
+
+    def close(self) -> None:
+        self.io.close()
+        self.sweeper.close()
+
+
+@contextmanager
+def batch_worker(settings: Settings) -> Iterator[BatchWorker]:
+    worker = BatchWorker(settings)
+    try:
+        yield worker
+    finally:
+        worker.close()

@@ -1,0 +1,432 @@
+"""A batch as its owner sees it: submitted, judged, run, canceled, run again; and nothing of it for another key."""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import func, select, update
+
+from config.settings import Settings
+from db.batch_models import Batch, Upload
+from db.models import Fetch, Job, JobStatus
+from db.session import Sessions
+from db.webhook_models import WebhookDelivery, WebhookEvent
+from jobs.ids import parse_id
+from tests.batches import BatchWorker, batch_worker, jsonl, post, submit, zipped
+from tests.integration.api.support import CUTOUT, finish, photo, stored
+
+URL = "https://shop.example/photos/mug.jpg"
+
+
+@pytest.fixture
+def worker(settings: Settings) -> Iterator[BatchWorker]:
+    with batch_worker(settings) as worker:
+        yield worker
+
+
+def upload(client: TestClient, name: str = "mug.jpg") -> str:
+    reply = client.post("/v1/uploads", files={"image_file": (name, photo())})
+    assert reply.status_code == 201, reply.text
+    return reply.json()["id"]
+
+
+def read(client: TestClient, batch: dict) -> dict:
+    return client.get(f"/v1/batches/{batch['id']}").json()
+
+
+def items(client: TestClient, batch: dict, **query: str) -> list[dict]:
+    return client.get(f"/v1/batches/{batch['id']}/items", params=query).json()["data"]
+
+
+def lines(client: TestClient, batch: dict, name: str) -> list[dict]:
+    reply = client.get(f"/v1/batches/{batch['id']}/{name}.jsonl")
+    assert reply.status_code == 200, reply.text
+    return [json.loads(line) for line in reply.text.splitlines()]
+
+
+def test_a_manifest_becomes_jobs_and_their_results(client, worker, sessions, settings) -> None:
+    manifest = jsonl(
+        {"custom_id": "MUG-1", "upload_id": upload(client), "format": "jpg", "labels": {"sku": "MUG-1"}},
+        {"custom_id": "MUG-2", "upload_id": upload(client)},
+    )
+    batch = submit(client, manifest, background="white", labels='{"season": "autumn"}')
+    assert (batch["status"], batch["request_counts"]["total"]) == ("validating", 0)
+    assert items(client, batch) == []
+    worker.work()
+    running = read(client, batch)
+    assert (running["status"], running["request_counts"]["total"], running["progress"]) == ("in_progress", 2, 0.0)
+    first, second = items(client, batch)
+    assert (first["custom_id"], first["line"], first["params"]["format"]) == ("MUG-1", 1, "jpg")
+    assert first["labels"] == {"sku": "MUG-1"}
+    assert second["params"] == {**first["params"], "format": "png"}
+    assert second["params"]["background"] == "#ffffff"
+    assert first["batch_id"] == batch["id"]
+    with sessions() as session:
+        assert set(session.scalars(select(Job.priority))) == {2}
+    finish(sessions, settings)
+    worker.sweep()
+    done = read(client, batch)
+    assert done["status"] == "completed"
+    assert done["request_counts"] == {"total": 2, "completed": 2, "failed": 0, "canceled": 0}
+    assert (done["verdicts"], done["progress"], done["labels"]) == ({"pass": 2}, 1.0, {"season": "autumn"})
+    assert [line["custom_id"] for line in lines(client, batch, "output")] == ["MUG-1", "MUG-2"]
+    assert lines(client, batch, "errors") == []
+    with sessions() as session:  # one event for the batch, none for its jobs
+        assert session.scalars(select(WebhookEvent.type)).all() == ["batch.completed"]
+
+
+def test_results_come_as_a_zip_with_a_manifest(client, worker, sessions, settings) -> None:
+    names = ["red/mug.jpg", "red\\MUG.png", "../../etc/passwd", "CON", "=1+1"]
+    manifest = jsonl(*({"custom_id": name, "upload_id": upload(client)} for name in names))
+    batch = submit(client, manifest)
+    worker.work()
+    assert client.get(f"/v1/batches/{batch['id']}/results.zip").json()["code"] == "not_ready"
+    finish(sessions, settings)
+    worker.sweep()
+    reply = client.get(f"/v1/batches/{batch['id']}/results.zip")
+    assert reply.headers["content-type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(reply.content)) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == [
+            "red/mug.png", "red/MUG-2.png", "etc/passwd.png", "_CON.png", "=1+1.png", "manifest.csv"
+        ]  # fmt: skip
+        assert archive.read("red/mug.png") == CUTOUT
+        table = archive.read("manifest.csv").decode().splitlines()
+    assert table[0].startswith("line,custom_id,job_id,status")
+    assert table[5].startswith("5,'=1+1,job_")
+    assert len(table) == 6
+
+
+def test_one_bad_line_and_nothing_runs(client, worker, sessions) -> None:
+    manifest = (
+        jsonl(
+            {"custom_id": "a", "image_url": URL},
+            {"custom_id": "a", "image_url": URL, "format": "bmp"},
+            {"image_url": "http://10.0.0.1/mug.jpg", "upload_id": "upl_1"},
+            {"upload_id": "upl_" + "0" * 32},
+            {"custom_id": "e"},
+        )
+        + b"not json\n"
+    )
+    batch = submit(client, manifest, webhook_url="https://shop.example/hook")
+    worker.work()
+    failed = read(client, batch)
+    assert (failed["status"], failed["error"]["code"]) == ("failed", "invalid_lines")
+    assert (failed["validation"]["lines"], failed["validation"]["invalid"]) == (6, 5)
+    codes = {line["line"]: {error["code"] for error in line["errors"]} for line in failed["validation"]["errors"]}
+    assert codes == {
+        2: {"duplicate_custom_id", "invalid_format"},
+        3: {"invalid_image_url", "upload_not_found", "multiple_sources"},
+        4: {"upload_not_found"},
+        5: {"missing_source"},
+        6: {"invalid_json"},
+    }
+    assert [line["line"] for line in lines(client, batch, "errors")] == [2, 3, 4, 5, 6]
+    with sessions() as session:
+        assert session.scalar(select(func.count()).select_from(Job)) == 0
+        assert session.scalars(select(WebhookEvent.type)).all() == ["batch.failed"]
+        assert session.scalars(select(WebhookDelivery.url)).all() == ["https://shop.example/hook"]
+
+
+def test_good_lines_run_where_that_is_asked_for(client, worker, sessions) -> None:
+    batch = submit(client, jsonl({"image_url": URL}, {"image_url": "ftp://x"}, {"image_url": URL}), skip_invalid="true")
+    worker.work()
+    assert read(client, batch)["request_counts"]["total"] == 2
+    assert [(job["line"], job["custom_id"]) for job in items(client, batch)] == [(1, "1"), (3, "3")]
+    with sessions() as session:
+        assert session.scalar(select(func.count()).select_from(Fetch)) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "name", "code"),
+    [
+        (b"[1]", "a.json", "invalid_manifest"),
+        (b"\x00\x01", "photo.bin", "invalid_manifest"),
+        (b"PK\x03\x04 and no more", "a.zip", "invalid_archive"),
+        (b"", "a.jsonl", "missing_source"),
+    ],
+)
+def test_a_file_that_is_no_batch_is_refused_at_once(client, files, body: bytes, name: str, code: str) -> None:
+    reply = post(client, body, name)
+    assert (reply.status_code, reply.json()["code"]) == (422, code)
+    assert stored(files) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer", "code"),
+    [
+        ({"format": "bmp"}, "/format", "invalid_format"),
+        ({"image_url": URL}, "/image_url", "unknown_field"),
+        ({"validate_only": "perhaps"}, "/validate_only", "invalid_option"),
+        ({"webhook_url": "http://10.0.0.1/"}, "/webhook_url", "invalid_webhook_url"),
+        ({"colour": "red"}, "/colour", "unknown_field"),
+    ],
+)
+def test_bad_fields_are_refused_at_once(client, fields: dict[str, str], pointer: str, code: str) -> None:
+    reply = post(client, jsonl({"image_url": URL}), **fields)
+    assert reply.status_code == 422
+    assert [(error["pointer"], error["code"]) for error in reply.json()["errors"]] == [(pointer, code)]
+
+
+def test_an_empty_batch_fails(client, worker) -> None:
+    batch = submit(client, b"custom_id,image_url\n\n", "empty.csv")
+    worker.work()
+    assert read(client, batch)["error"]["code"] == "empty_batch"
+
+
+def test_a_look_ahead_makes_nothing(client, sessions, files) -> None:
+    manifest = jsonl({"image_url": URL}, {"image_url": URL, "model": "nonsense"})
+    plan = post(client, manifest, validate_only="true")
+    assert plan.status_code == 200
+    assert (plan.json()["lines"], plan.json()["valid"], plan.json()["would_run"]) == (2, 1, False)
+    assert plan.json()["error"]["code"] == "invalid_lines"
+    assert [(line["line"], line["errors"][0]["code"]) for line in plan.json()["errors"]] == [(2, "unknown_model")]
+    assert post(client, manifest, validate_only="true", skip_invalid="true").json()["would_run"] is True
+    archive = zipped({"mug.jpg": photo(), "notes.txt": b"hello"})
+    assert post(client, archive, "photos.zip", validate_only="true").json()["errors"] == [
+        {
+            "line": 2,
+            "custom_id": "notes.txt",
+            "errors": [{"pointer": "", "code": "invalid_file_type", "detail": "Not a JPEG, PNG or WebP file."}],
+        }
+    ]
+    with sessions() as session:
+        assert session.scalar(select(func.count()).select_from(Batch)) == 0
+    assert stored(files) == []
+
+
+def test_a_csv_with_options_and_labels(client, worker) -> None:
+    table = f"custom_id;image_url;format;labels.sku\r\nMUG-1;{URL};jpg;12\r\n\r\nMUG-2;{URL};;\r\n"
+    batch = submit(client, b"\xef\xbb\xbf" + table.encode(), "autumn.csv")
+    worker.work()
+    first, second = items(client, batch)
+    assert (first["line"], first["params"]["format"], first["labels"]) == (2, "jpg", {"sku": "12"})
+    assert (second["line"], second["params"]["format"], second["labels"]) == (4, "png", {})
+
+
+def test_a_zip_of_photos(client, worker, sessions, settings, files) -> None:
+    archive = zipped(
+        {
+            "autumn/": b"",
+            "autumn/mug.jpg": photo(),
+            "autumn/plate.png": photo("PNG"),
+            "__MACOSX/autumn/._mug.jpg": b"litter",
+            ".DS_Store": b"litter",
+        }
+    )
+    batch = submit(client, archive, "photos.zip", format="jpg")
+    worker.work()
+    assert [(job["custom_id"], job["input"]["format"]) for job in items(client, batch)] == [
+        ("autumn/mug.jpg", "jpeg"),
+        ("autumn/plate.png", "png"),
+    ]
+    finish(sessions, settings)
+    worker.sweep()
+    assert read(client, batch)["status"] == "completed"
+    for job in items(client, batch):
+        assert client.delete(f"/v1/jobs/{job['id']}").status_code == 204
+    worker.sweep()
+    assert not [key for key in stored(files) if key.startswith(("jobs/", "uploads/"))]
+
+
+def test_bad_photos_in_a_zip_are_bad_lines(client, worker) -> None:
+    archive = zipped({"mug.jpg": photo(), "../mug.jpg": photo(), "half.jpg": photo()[:20], "empty.png": b""})
+    batch = submit(client, archive, "photos.zip")
+    worker.work()
+    errors = {line["custom_id"]: line["errors"][0]["code"] for line in read(client, batch)["validation"]["errors"]}
+    assert errors == {
+        "../mug.jpg": "invalid_archive_entry",
+        "half.jpg": "failed_to_read_image",
+        "empty.png": "failed_to_read_image",
+    }
+    assert items(client, batch) == []
+
+
+def test_cancel_ends_what_has_not_ended(client, worker, sessions, settings) -> None:
+    batch = submit(client, jsonl({"upload_id": upload(client)}, {"image_url": URL}, {"image_url": URL}))
+    worker.work()
+    finish(sessions, settings)
+    reply = client.post(f"/v1/batches/{batch['id']}/cancel")
+    assert reply.json()["status"] == "canceling"
+    assert client.post(f"/v1/batches/{batch['id']}/cancel").status_code == 200
+    worker.work()
+    ended = read(client, batch)
+    assert ended["status"] == "canceled"
+    assert ended["request_counts"] == {"total": 3, "completed": 1, "failed": 0, "canceled": 2}
+    assert client.post(f"/v1/batches/{batch['id']}/cancel").json()["code"] == "already_final"
+    with sessions() as session:
+        assert session.scalar(select(func.count()).select_from(Fetch)) == 0
+        assert session.scalars(select(WebhookEvent.type)).all() == ["batch.canceled"]
+
+
+def test_a_batch_can_be_canceled_before_it_was_read(client, worker) -> None:
+    batch = submit(client, jsonl({"image_url": URL}))
+    client.post(f"/v1/batches/{batch['id']}/cancel")
+    worker.work()
+    assert (read(client, batch)["status"], items(client, batch)) == ("canceled", [])
+
+
+def test_only_what_failed_is_run_again(client, worker, sessions, settings) -> None:
+    manifest = jsonl(
+        {"custom_id": "good", "upload_id": upload(client)},
+        {"custom_id": "bad", "image_url": URL, "labels": {"sku": "1"}, "format": "webp"},
+    )
+    batch = submit(client, manifest)
+    assert client.post(f"/v1/batches/{batch['id']}/retry").json()["code"] == "not_ready"
+    worker.work()
+    finish(sessions, settings)
+    fail(sessions, "bad")
+    worker.sweep()
+    assert read(client, batch)["request_counts"] == {"total": 2, "completed": 1, "failed": 1, "canceled": 0}
+    [failure] = lines(client, batch, "errors")
+    assert (failure["custom_id"], failure["error"]["code"]) == ("bad", "failed_image_download")
+    again = client.post(f"/v1/batches/{batch['id']}/retry", json={"background": "#112233"})
+    assert again.status_code == 202, again.text
+    assert again.json()["retry_of"] == batch["id"]
+    worker.work()
+    [job] = items(client, again.json())
+    assert (job["custom_id"], job["labels"], job["input"]["url"]) == ("bad", {"sku": "1"}, URL)
+    assert (job["params"]["format"], job["params"]["background"]) == ("webp", "#112233")
+
+
+def test_all_is_run_again_with_other_options(client, worker, sessions, settings) -> None:
+    batch = submit(client, zipped({"a.jpg": photo(), "b.jpg": photo()}), "photos.zip")
+    worker.work()
+    finish(sessions, settings)
+    worker.sweep()
+    nothing = client.post(f"/v1/batches/{batch['id']}/retry")
+    assert (nothing.status_code, nothing.json()["code"]) == (409, "nothing_to_retry")
+    assert client.post(f"/v1/batches/{batch['id']}/retry", json={"only": "some"}).json()["code"] == "invalid_option"
+    again = client.post(f"/v1/batches/{batch['id']}/retry", json={"only": "all", "format": "jpg"}).json()
+    worker.work()
+    assert [(job["custom_id"], job["params"]["format"]) for job in items(client, again)] == [
+        ("a.jpg", "jpg"),
+        ("b.jpg", "jpg"),
+    ]
+    first = items(client, batch)[0]
+    assert client.delete(f"/v1/jobs/{first['id']}").status_code == 204
+    worker.sweep()  # the photo stays: the second run needs it
+    finish(sessions, settings)
+    assert [job["status"] for job in items(client, again)] == ["succeeded", "succeeded"]
+
+
+def fail(sessions: Sessions, custom_id: str) -> None:
+    values = {"status": JobStatus.FAILED, "completed_at": func.now(), "error_code": "failed_image_download"}
+    with sessions.begin() as session:
+        session.execute(update(Job).where(Job.custom_id == custom_id).values(**values))
+
+
+def test_items_are_filtered_and_paged(client, worker, sessions) -> None:
+    batch = submit(client, jsonl(*({"custom_id": f"c{n}", "image_url": URL} for n in range(5))))
+    worker.work()
+    fail(sessions, "c3")
+    page = client.get(f"/v1/batches/{batch['id']}/items", params={"limit": 2})
+    assert ([job["line"] for job in page.json()["data"]], page.json()["has_more"]) == ([1, 2], True)
+    rest = client.get(page.links["next"]["url"])
+    assert [job["line"] for job in rest.json()["data"]] == [3, 4]
+    assert [job["custom_id"] for job in items(client, batch, status="failed")] == ["c3"]
+    assert [job["line"] for job in items(client, batch, custom_id="c1")] == [2]
+    bad = client.get(f"/v1/batches/{batch['id']}/items", params={"starting_after": "job_" + "0" * 32})
+    assert bad.json()["code"] == "invalid_cursor"
+
+
+def test_batches_are_listed_and_filtered(client, worker) -> None:
+    batches = [submit(client, jsonl({"image_url": URL}))["id"] for _ in range(3)]
+    worker.work()
+    canceled = submit(client, b"\n")["id"]
+    worker.work()
+    page = client.get("/v1/batches", params={"limit": 2})
+    assert [batch["id"] for batch in page.json()["data"]] == [canceled, batches[2]]
+    assert [batch["id"] for batch in client.get(page.links["next"]["url"]).json()["data"]] == batches[1::-1]
+    running = client.get("/v1/batches", params={"status": "in_progress"}).json()["data"]
+    assert [batch["id"] for batch in running] == batches[::-1]
+
+
+def test_another_keys_batch_is_not_there(client, stranger, anonymous, worker) -> None:
+    batch = submit(client, jsonl({"upload_id": upload(client)}))["id"]
+    photo_id = upload(client)
+    for method, path in (
+        ("GET", f"/v1/batches/{batch}"),
+        ("GET", f"/v1/batches/{batch}/items"),
+        ("GET", f"/v1/batches/{batch}/results.zip"),
+        ("GET", f"/v1/batches/{batch}/output.jsonl"),
+        ("GET", f"/v1/batches/{batch}/errors.jsonl"),
+        ("POST", f"/v1/batches/{batch}/cancel"),
+        ("POST", f"/v1/batches/{batch}/retry"),
+        ("GET", f"/v1/uploads/{photo_id}"),
+        ("DELETE", f"/v1/uploads/{photo_id}"),
+    ):
+        assert stranger.request(method, path).status_code == 404, path
+        assert anonymous.request(method, path).status_code == 401, path
+    theirs = submit(stranger, jsonl({"upload_id": photo_id}))
+    worker.work()
+    assert read(stranger, theirs)["validation"]["errors"][0]["errors"][0]["code"] == "upload_not_found"
+
+
+def test_the_same_submission_twice_makes_one_batch(client, files) -> None:
+    key = {"Idempotency-Key": "autumn"}
+    replies = [
+        client.post("/v1/batches", files={"file": ("a.jsonl", jsonl({"image_url": URL}))}, headers=key)
+        for _ in range(2)
+    ]
+    assert replies[0].json() == replies[1].json()
+    assert replies[1].headers["Idempotent-Replayed"] == "true"
+    assert len(stored(files)) == 1
+
+
+def test_an_upload_waits_and_then_goes(client, worker, sessions, settings, files) -> None:
+    waiting, used, deleted = upload(client), upload(client), upload(client)
+    assert client.get(f"/v1/uploads/{waiting}").json()["filename"] == "mug.jpg"
+    assert client.delete(f"/v1/uploads/{deleted}").status_code == 204
+    assert client.get(f"/v1/uploads/{deleted}").status_code == 404
+    submit(client, jsonl({"upload_id": used}))
+    worker.work()
+    with sessions.begin() as session:
+        session.execute(update(Upload).values(expires_at=func.now()))
+    worker.sweep()
+    [kept] = [key for key in stored(files) if key.startswith("uploads/")]
+    assert kept == f"uploads/{parse_id(used, 'upl_').hex}/photo"
+    finish(sessions, settings)
+    assert len(client.get("/v1/jobs", params={"status": "succeeded"}).json()["data"]) == 1
+
+
+def test_bad_uploads_are_refused(client) -> None:
+    assert client.post("/v1/uploads", files={"image_file": ("a.txt", b"hello")}).json()["code"] == "invalid_file_type"
+    assert client.post("/v1/uploads", data={"format": "jpg"}).status_code == 415
+    reply = client.post("/v1/uploads", files={"image_file": ("a.jpg", photo())}, data={"format": "jpg"})
+    assert reply.json()["code"] == "unknown_field"
+    assert client.post("/v1/uploads", json={}).json()["code"] == "missing_source"
+
+
+def test_jobs_of_a_batch_are_told_of_where_that_is_asked_for(client, worker, sessions, settings) -> None:
+    quiet, own = {"upload_id": upload(client)}, {"upload_id": upload(client), "webhook_url": "https://shop.example/own"}
+    submit(client, jsonl(quiet, own), webhook_url="https://shop.example/hook")
+    submit(client, jsonl(quiet), webhook_url="https://shop.example/hook", item_webhooks="true")
+    worker.work()
+    worker.work()
+    finish(sessions, settings)
+    worker.sweep()
+    with sessions() as session:
+        told = session.execute(select(WebhookEvent.type, WebhookDelivery.url).join(WebhookDelivery.event)).all()
+    assert sorted(map(tuple, told)) == [
+        ("batch.completed", "https://shop.example/hook"),
+        ("batch.completed", "https://shop.example/hook"),
+        ("job.succeeded", "https://shop.example/hook"),
+        ("job.succeeded", "https://shop.example/own"),
+    ]
+
+
+def test_a_batch_past_its_deadline_expires(client, worker, sessions) -> None:
+    batch = submit(client, jsonl({"image_url": URL}, {"image_url": URL}))
+    worker.work()
+    with sessions.begin() as session:
+        session.execute(update(Batch).values(deadline_at=func.now()))
+    worker.sweep()
+    worker.work()
+    expired = read(client, batch)
+    assert expired["status"] == "expired"
+    assert expired["request_counts"] == {"total": 2, "completed": 0, "failed": 2, "canceled": 0}
+    assert {job["status"] for job in items(client, batch)} == {"expired"}

@@ -1,0 +1,221 @@
+"""A batch whose worker dies in the middle goes on where it was: no line is lost, none becomes two jobs."""
+
+import threading
+from collections.abc import Callable, Iterator
+from uuid import UUID
+
+import pytest
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import OperationalError
+
+from config.settings import Settings
+from db.batch_models import BadLine, Batch, BatchStatus, LineSource, Upload
+from db.models import Job
+from db.session import Sessions
+from jobs import batch_work, batches
+from jobs.batches import NewBatch
+from jobs.ids import new_id
+from storage.keys import manifest_key
+from storage.local import LocalStorage
+from storage.port import StorageUnavailableError
+from tests.batches import BatchWorker, batch_worker, jsonl, zipped
+from tests.factories import make_key
+from tests.fakes import keys_of
+from tests.images import draw
+from tests.photo_files import save
+from worker import batch as stretch
+
+LINES = 2300  # several chunks
+PHOTO = save(draw("disc", "plain", (16, 16)).image, "PNG")
+
+
+@pytest.fixture
+def worker(settings: Settings) -> Iterator[BatchWorker]:
+    with batch_worker(settings) as worker:
+        yield worker
+
+
+@pytest.fixture
+def storage(settings: Settings) -> LocalStorage:
+    return LocalStorage(settings.files_path)
+
+
+def create(sessions: Sessions, storage: LocalStorage, body: bytes, source: LineSource = LineSource.JSONL) -> UUID:
+    batch_id = new_id()
+    key = manifest_key(batch_id)
+    storage.put(key, body)
+    with sessions.begin() as session:
+        owner = make_key(session).id
+        new = NewBatch(
+            batch_id, owner, source, "m", key, len(body), {}, {}, None,
+            item_webhooks=False, skip_invalid=True, base_url="https://packshot.example",
+        )  # fmt: skip
+        batches.create(session, new)
+    return batch_id
+
+
+def manifest(lines: int = LINES) -> bytes:
+    return jsonl(*({"image_url": f"https://shop.example/{n}.jpg" if n % 100 else "bad"} for n in range(1, lines + 1)))
+
+
+def read(sessions: Sessions, batch_id: UUID) -> Batch:
+    with sessions() as session:
+        return session.get_one(Batch, batch_id)
+
+
+def wake_up(sessions: Sessions) -> None:
+    """The lease of the dead worker runs out."""
+    with sessions.begin() as session:
+        session.execute(update(Batch).where(Batch.due_at.is_not(None)).values(due_at=func.now()))
+
+
+def die_after(calls: int, real: Callable[..., object]) -> Callable[..., object]:
+    """Does its work `calls` times; then the transaction breaks off before its commit."""
+    left = iter(range(calls))
+
+    def work(*args: object, **named: object) -> object:
+        done = real(*args, **named)
+        if next(left, None) is None:
+            raise OperationalError("killed", None, Exception())
+        return done
+
+    return work
+
+
+def job_lines(sessions: Sessions, batch_id: UUID) -> list[int]:
+    with sessions() as session:
+        return list(session.scalars(select(Job.line).where(Job.batch_id == batch_id).order_by(Job.line)))
+
+
+@pytest.mark.parametrize("step", ["note_lines", "expand", "start", "end_expansion"])
+def test_killed_in_the_middle(step, worker, sessions, storage, monkeypatch) -> None:
+    batch_id = create(sessions, storage, manifest())
+    with monkeypatch.context() as patch:
+        calls = 2 if step in {"note_lines", "expand"} else 0
+        patch.setattr(batch_work, step, die_after(calls, getattr(batch_work, step)))
+        while worker.lane.fill() or worker.lane.running():
+            for future in worker.lane.running():
+                future.exception()
+    held = read(sessions, batch_id)
+    if step in {"note_lines", "expand"}:
+        assert held.cursor_line in {1000, 1010}  # of lines that count, two chunks
+    worker.work()
+    assert read(sessions, batch_id).cursor_line == held.cursor_line  # still leased
+    wake_up(sessions)
+    worker.work()
+    done = read(sessions, batch_id)
+    good = [n for n in range(1, LINES + 1) if n % 100]
+    assert (done.status, done.lines, done.invalid, done.total) == (BatchStatus.IN_PROGRESS, LINES, 23, len(good))
+    assert done.due_at is None
+    assert job_lines(sessions, batch_id) == good
+    with sessions() as session:
+        assert session.scalar(select(func.count()).select_from(BadLine)) == 23
+
+
+def test_a_late_worker_changes_nothing(worker, sessions, storage) -> None:
+    batch_id = create(sessions, storage, manifest(10))
+    with sessions.begin() as session:
+        [late] = batch_work.claim(session, limit=1, lease_s=60)
+    wake_up(sessions)
+    worker.work()
+    before = job_lines(sessions, batch_id)
+    stretch.run(worker.batching, late)
+    assert job_lines(sessions, batch_id) == before
+    assert read(sessions, batch_id).lines == 10
+
+
+def test_a_stopping_worker_gives_the_batch_back(worker, sessions, storage) -> None:
+    batch_id = create(sessions, storage, manifest())
+    worker.io.stop.set()
+    assert worker.lane.fill()
+    for future in worker.lane.running():
+        future.result()
+    given_back = read(sessions, batch_id)
+    assert (given_back.status, given_back.cursor_line) == (BatchStatus.VALIDATING, 500)
+    with sessions() as session:
+        assert session.scalar(select(Batch.due_at <= func.now()))
+
+
+def test_a_zip_goes_on_where_it_was_and_stores_each_photo_once(worker, sessions, storage, monkeypatch) -> None:
+    files = {f"{n}.png": PHOTO for n in range(50)}
+    batch_id = create(sessions, storage, zipped(files), LineSource.ZIP)
+    with monkeypatch.context() as patch:
+        patch.setattr(batch_work, "note_lines", die_after(1, batch_work.note_lines))
+        worker.lane.fill()
+        for future in worker.lane.running():
+            future.exception()
+    assert read(sessions, batch_id).cursor_line == 20
+    wake_up(sessions)
+    worker.work()
+    assert job_lines(sessions, batch_id) == list(range(1, 51))
+    with sessions() as session:
+        named = set(session.scalars(select(Upload.key)))
+    assert len(named) == 50
+    # Those of the broken chunk have no row: the sweep of orphans takes them.
+    assert len(set(keys_of(storage, "uploads")) - named) == 20
+
+
+def test_a_store_that_is_away_puts_the_batch_off(worker, sessions, storage, monkeypatch) -> None:
+    batch_id = create(sessions, storage, manifest(5))
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "open", _away)
+        worker.work()
+    assert read(sessions, batch_id).status is BatchStatus.VALIDATING
+    wake_up(sessions)
+    worker.work()
+    assert job_lines(sessions, batch_id) == [1, 2, 3, 4, 5]
+
+
+def _away(*_: object) -> None:
+    raise StorageUnavailableError("away")
+
+
+def test_a_lost_manifest_fails_the_batch(worker, sessions, storage) -> None:
+    batch_id = create(sessions, storage, manifest(5))
+    storage.delete(manifest_key(batch_id))
+    worker.work()
+    lost = read(sessions, batch_id)
+    assert (lost.status, lost.error_code) == (BatchStatus.FAILED, "source_lost")
+
+
+def test_a_line_that_can_t_run_any_more_becomes_a_failed_job(worker, sessions, storage, monkeypatch) -> None:
+    batch_id = create(sessions, storage, manifest(3))
+    with monkeypatch.context() as patch:
+        patch.setattr(batch_work, "expand", die_after(0, batch_work.expand))
+        while worker.lane.fill() or worker.lane.running():
+            for future in worker.lane.running():
+                future.exception()
+    with sessions.begin() as session:  # as if a model had been uninstalled meanwhile
+        session.execute(update(Batch).values(options={"model": "gone"}))
+    wake_up(sessions)
+    worker.work()
+    with sessions() as session:
+        assert session.scalars(select(Job.error_code)).all() == ["unknown_model"] * 3
+    worker.sweep()
+    done = read(sessions, batch_id)
+    assert (done.status, done.failed) == (BatchStatus.COMPLETED, 3)
+
+
+def test_two_workers_share_no_line(worker, settings, sessions, storage) -> None:
+    batch_ids = [create(sessions, storage, manifest(1200)) for _ in range(2)]
+    with batch_worker(settings) as other:
+        threads = [threading.Thread(target=one.work) for one in (worker, other)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for batch_id in batch_ids:
+        assert job_lines(sessions, batch_id) == [n for n in range(1, 1201) if n % 100]
+
+
+def test_manifests_and_rows_go_with_their_retention(worker, sessions, storage) -> None:
+    batch_id = create(sessions, storage, b"\n")
+    worker.work()
+    with sessions.begin() as session:
+        session.execute(update(Batch).values(completed_at=func.now() - func.make_interval(0, 0, 0, 8)))
+    worker.sweep()
+    assert read(sessions, batch_id).files_purged_at is not None
+    assert keys_of(storage) == []
+    with sessions.begin() as session:
+        session.execute(update(Batch).values(completed_at=func.now() - func.make_interval(0, 0, 0, 31)))
+    assert worker.sweep()["batches_forgotten"] == 1
