@@ -561,11 +561,8 @@ GROUPS: Mapping[str, Mapping[str, Kind]] = {
     "Options": _OPTIONS,
     "The photo": _PHOTO,
     "The job": _JOB,
-<<<<<<< HEAD
     "Webhooks": _WEBHOOKS,
-=======
     "Batches": _BATCH,
->>>>>>> d5365fa (Batches and uploads: API, worker, sweeper)
     "The service": _SERVICE,
 }
 KINDS: Mapping[str, Kind] = {code: kind for group in GROUPS.values() for code, kind in group.items()}
