@@ -21,13 +21,13 @@ from jobs import batches, events
 from jobs.errors import FieldError, JobError
 from jobs.filenames import clean_filename, filename_of_url
 from jobs.ids import new_id
+from jobs.lanes import Lane
 from jobs.lines import Line, check_uploads
 from jobs.progress import smoothed_rate
 from jobs.service import columns_of
 from jobs.values import Item, NewJob, StoredInput
 
 _WORKED_ON = (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS, BatchStatus.CANCELING)
-_BULK = 2  # the lane of batches: single photos are claimed ahead of it
 _GONE = FieldError("/upload_id", "upload_not_found", "The upload is gone.")
 
 
@@ -177,7 +177,7 @@ def _job_row(batch: Batch, line: Line, taken: Mapping[UUID, Upload], now: dateti
         **columns_of(new),
         **ended,
         "source_url": None if upload else line.judged.image_url,
-        "priority": _BULK,
+        "priority": Lane.BULK,
         "status": JobStatus.FAILED if errors else JobStatus.QUEUED,
         "error_code": errors[0].code if errors else None,
         "error_detail": errors[0].detail if errors else None,

@@ -53,7 +53,7 @@ class BatchWorker:
         """What the io worker's stretches of work get."""
         settings = self.io.settings
         policy = Policy.from_settings(settings)
-        rules = Rules(installed_models().names, settings.model, policy)
+        rules = Rules(installed_models().names, settings.model, policy, settings.max_megapixels)
         storage = LocalStorage(settings.files_path)
         return Batching(settings, self.io.sessions, storage, self.io.bell, rules, self.io.stop.is_set)
 

@@ -122,13 +122,14 @@ def build(settings: Settings, *, client: HttpClient | None = None) -> IoResource
     engine = build_engine(settings.require_database_url(), pool_size=_POOL_SIZE)
     sessions = build_sessions(engine)
     bell = Doorbell(settings, build_celery(settings))
-    calls = client or HttpClient(Policy.from_settings(settings), lookups=2 * settings.io_concurrency)
+    policy = Policy.from_settings(settings)
+    calls = client or HttpClient(policy, lookups=2 * settings.io_concurrency)
     pool = ThreadPoolExecutor(2 * settings.io_concurrency + _BATCH_SLOTS, thread_name_prefix="io")
     stop = threading.Event()
     storage = LocalStorage(settings.files_path)
     downloads = fetch.Fetching(settings, sessions, storage, calls, bell)
     calling = deliver.Delivering(sessions, calls, settings.webhook_timeout_s, settings.webhook_disable_after)
-    rules = Rules(installed_models().names, settings.model, Policy.from_settings(settings))
+    rules = Rules(installed_models().names, settings.model, policy, settings.max_megapixels)
     batches = batch.Batching(settings, sessions, storage, bell, rules, stop.is_set)
     lanes = (
         Lane("fetch", pool, partial(_claim_fetches, downloads), slots=settings.io_concurrency),

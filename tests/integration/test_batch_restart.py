@@ -25,12 +25,14 @@ from tests.images import draw
 from tests.photo_files import save
 from worker import batch as stretch
 
-LINES = 2300  # several chunks
+LINES = 46
 PHOTO = save(draw("disc", "plain", (16, 16)).image, "PNG")
 
 
 @pytest.fixture
-def worker(settings: Settings) -> Iterator[BatchWorker]:
+def worker(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchWorker]:
+    monkeypatch.setattr(stretch, "_CHUNK_LINES", 10)
+    monkeypatch.setattr(stretch, "_CHUNK_PHOTOS", 4)
     with batch_worker(settings) as worker:
         yield worker
 
@@ -55,7 +57,7 @@ def create(sessions: Sessions, storage: LocalStorage, body: bytes, source: LineS
 
 
 def manifest(lines: int = LINES) -> bytes:
-    return jsonl(*({"image_url": f"https://shop.example/{n}.jpg" if n % 100 else "bad"} for n in range(1, lines + 1)))
+    return jsonl(*({"image_url": f"https://shop.example/{n}.jpg" if n % 20 else "bad"} for n in range(1, lines + 1)))
 
 
 def read(sessions: Sessions, batch_id: UUID) -> Batch:
@@ -98,18 +100,18 @@ def test_killed_in_the_middle(step, worker, sessions, storage, monkeypatch) -> N
                 future.exception()
     held = read(sessions, batch_id)
     if step in {"note_lines", "expand"}:
-        assert held.cursor_line in {1000, 1010}  # of lines that count, two chunks
+        assert held.cursor_line in {20, 21}  # two chunks, of all lines or of the good ones
     worker.work()
     assert read(sessions, batch_id).cursor_line == held.cursor_line  # still leased
     wake_up(sessions)
     worker.work()
     done = read(sessions, batch_id)
-    good = [n for n in range(1, LINES + 1) if n % 100]
-    assert (done.status, done.lines, done.invalid, done.total) == (BatchStatus.IN_PROGRESS, LINES, 23, len(good))
+    good = [n for n in range(1, LINES + 1) if n % 20]
+    assert (done.status, done.lines, done.invalid, done.total) == (BatchStatus.IN_PROGRESS, LINES, 2, len(good))
     assert done.due_at is None
     assert job_lines(sessions, batch_id) == good
     with sessions() as session:
-        assert session.scalar(select(func.count()).select_from(BadLine)) == 23
+        assert session.scalar(select(func.count()).select_from(BadLine)) == 2
 
 
 def test_a_late_worker_changes_nothing(worker, sessions, storage) -> None:
@@ -131,28 +133,28 @@ def test_a_stopping_worker_gives_the_batch_back(worker, sessions, storage) -> No
     for future in worker.lane.running():
         future.result()
     given_back = read(sessions, batch_id)
-    assert (given_back.status, given_back.cursor_line) == (BatchStatus.VALIDATING, 500)
+    assert (given_back.status, given_back.cursor_line) == (BatchStatus.VALIDATING, 10)
     with sessions() as session:
         assert session.scalar(select(Batch.due_at <= func.now()))
 
 
 def test_a_zip_goes_on_where_it_was_and_stores_each_photo_once(worker, sessions, storage, monkeypatch) -> None:
-    files = {f"{n}.png": PHOTO for n in range(50)}
+    files = {f"{n}.png": PHOTO for n in range(10)}
     batch_id = create(sessions, storage, zipped(files), LineSource.ZIP)
     with monkeypatch.context() as patch:
         patch.setattr(batch_work, "note_lines", die_after(1, batch_work.note_lines))
         worker.lane.fill()
         for future in worker.lane.running():
             future.exception()
-    assert read(sessions, batch_id).cursor_line == 20
+    assert read(sessions, batch_id).cursor_line == 4
     wake_up(sessions)
     worker.work()
-    assert job_lines(sessions, batch_id) == list(range(1, 51))
+    assert job_lines(sessions, batch_id) == list(range(1, 11))
     with sessions() as session:
         named = set(session.scalars(select(Upload.key)))
-    assert len(named) == 50
+    assert len(named) == 10
     # Those of the broken chunk have no row: the sweep of orphans takes them.
-    assert len(set(keys_of(storage, "uploads")) - named) == 20
+    assert len(set(keys_of(storage, "uploads")) - named) == 4
 
 
 def test_a_store_that_is_away_puts_the_batch_off(worker, sessions, storage, monkeypatch) -> None:
@@ -197,7 +199,7 @@ def test_a_line_that_can_t_run_any_more_becomes_a_failed_job(worker, sessions, s
 
 
 def test_two_workers_share_no_line(worker, settings, sessions, storage) -> None:
-    batch_ids = [create(sessions, storage, manifest(1200)) for _ in range(2)]
+    batch_ids = [create(sessions, storage, manifest(60)) for _ in range(2)]
     with batch_worker(settings) as other:
         threads = [threading.Thread(target=one.work) for one in (worker, other)]
         for thread in threads:
@@ -205,7 +207,7 @@ def test_two_workers_share_no_line(worker, settings, sessions, storage) -> None:
         for thread in threads:
             thread.join()
     for batch_id in batch_ids:
-        assert job_lines(sessions, batch_id) == [n for n in range(1, 1201) if n % 100]
+        assert job_lines(sessions, batch_id) == [n for n in range(1, 61) if n % 20]
 
 
 def test_manifests_and_rows_go_with_their_retention(worker, sessions, storage) -> None:
