@@ -20,7 +20,7 @@ from jobs.filenames import content_disposition
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
 _LINES = "application/jsonl"
-_PROBLEMS = problems(401, 403, 404, 409, 503)
+_PROBLEMS = problems(401, 403, 404, 409, 429, 503)
 
 
 def _content(media_type: str) -> dict[int | str, dict[str, object]]:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, BackgroundTasks, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import Reader, Writer
+from api.auth import Authenticated, Reader, Writer
 from api.batch_intake import BATCH_FIELD, BatchFlags, accept_batch, look_ahead, parse_batch
 from api.batch_retry import BatchRetry, accept_retry
 from api.batch_schemas import BatchList, BatchObject, BatchPlan, ItemList
@@ -72,7 +72,7 @@ def _retry_body() -> dict[str, Any]:
     response_model=BatchObject,
     responses={
         200: {"model": BatchPlan, "description": "With `validate_only`: what the batch would be."},
-        **problems(400, 401, 403, 409, 413, 415, 422, 503),
+        **problems(400, 401, 403, 409, 413, 415, 422, 429, 503),
     },
     openapi_extra=_submit_body(),
     summary="Submit a batch",
@@ -81,6 +81,7 @@ async def submit_batch(
     request: Request,
     context: InContext,
     caller: Writer,
+    who: Authenticated,
     background: BackgroundTasks,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
@@ -99,6 +100,7 @@ async def submit_batch(
             plan = await run_in_threadpool(look_ahead, context, asked, api_key_id=caller)
             body = plan.body(skip_invalid=asked.flags.skip_invalid)
             return StreamingResponse(body, media_type="application/json")
+        await run_in_threadpool(context.limiter.require_room, request, who)
         base_url = context.base_url(request)
         answer = await run_in_threadpool(
             accept_batch, context, asked, api_key_id=caller, base_url=base_url, ticket=ticket
@@ -116,7 +118,7 @@ def _made(answer: Answer, context: InContext, background: BackgroundTasks) -> Re
     return response
 
 
-@router.get("", responses=problems(401, 403, 422, 503), summary="List batches")
+@router.get("", responses=problems(401, 403, 422, 429, 503), summary="List batches")
 def list_batches(
     request: Request,
     response: Response,
@@ -151,7 +153,7 @@ def list_batches(
     return BatchList(data=[batch_object(batch, base_url=base_url) for batch in found], has_more=has_more)
 
 
-@router.get("/{batch_id}", responses=problems(401, 403, 404, 503), summary="Read a batch")
+@router.get("/{batch_id}", responses=problems(401, 403, 404, 429, 503), summary="Read a batch")
 def read_batch(
     request: Request, response: Response, context: InContext, caller: Reader, batch_id: BatchId
 ) -> BatchObject:
@@ -164,7 +166,7 @@ def read_batch(
     return batch_object(batch, base_url=context.base_url(request), bad_lines=bad_lines)
 
 
-@router.get("/{batch_id}/items", responses=problems(401, 403, 404, 422, 503), summary="List a batch's jobs")
+@router.get("/{batch_id}/items", responses=problems(401, 403, 404, 422, 429, 503), summary="List a batch's jobs")
 def list_items(
     request: Request,
     response: Response,
@@ -198,7 +200,7 @@ def list_items(
     return ItemList(data=[job_object(job, base_url=base_url) for job in found], has_more=has_more)
 
 
-@router.post("/{batch_id}/cancel", responses=problems(401, 403, 404, 409, 503), summary="Cancel a batch")
+@router.post("/{batch_id}/cancel", responses=problems(401, 403, 404, 409, 429, 503), summary="Cancel a batch")
 def cancel_batch(
     request: Request, context: InContext, caller: Writer, batch_id: BatchId, background: BackgroundTasks
 ) -> BatchObject:
@@ -216,7 +218,7 @@ def cancel_batch(
     "/{batch_id}/retry",
     status_code=202,
     response_model=BatchObject,
-    responses=problems(400, 401, 403, 404, 409, 410, 413, 415, 422, 503),
+    responses=problems(400, 401, 403, 404, 409, 410, 413, 415, 422, 429, 503),
     openapi_extra=_retry_body(),
     summary="Run a batch again",
 )
@@ -224,6 +226,7 @@ async def retry_batch(
     request: Request,
     context: InContext,
     caller: Writer,
+    who: Authenticated,
     batch_id: BatchId,
     background: BackgroundTasks,
     idempotency_key: IdempotencyKey = None,
@@ -234,6 +237,7 @@ async def retry_batch(
     """
     fields = await read_json(request) if has_body(request) else {}
     ticket = make_ticket(request, caller, idempotency_key, Form(fields).fingerprint())
+    await run_in_threadpool(context.limiter.require_room, request, who)
     base_url = context.base_url(request)
     answer = await run_in_threadpool(
         accept_retry, context, batch_id, fields, api_key_id=caller, base_url=base_url, ticket=ticket

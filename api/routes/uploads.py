@@ -1,5 +1,7 @@
 """Photos stored ahead of the jobs that use them."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -7,7 +9,7 @@ from fastapi import APIRouter, Path, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import Reader, Writer
+from api.auth import Authenticated, Reader, Writer
 from api.batch_schemas import UploadObject
 from api.batch_views import upload_object
 from api.context import Context, InContext
@@ -34,25 +36,37 @@ _FORM = {"title": "UploadForm", "type": "object", "required": [FILE_FIELD], "pro
     "",
     status_code=201,
     response_model=UploadObject,
-    responses=problems(400, 401, 403, 409, 413, 415, 422, 503),
+    responses=problems(400, 401, 403, 409, 413, 415, 422, 429, 503),
     openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}},
     summary="Upload a photo",
 )
 async def create_upload(
-    request: Request, context: InContext, caller: Writer, idempotency_key: IdempotencyKey = None
+    request: Request,
+    context: InContext,
+    caller: Writer,
+    who: Authenticated,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Store a photo for jobs to come: a line of a manifest names it as `upload_id`. It waits for a day by default."""
     form = await read_form(request, max_file_bytes=context.settings.max_upload_bytes)
     try:
         ticket = make_ticket(request, caller, idempotency_key, form.fingerprint())
         base_url = context.base_url(request)
-        answer = await run_in_threadpool(_accept, context, form, caller, base_url, ticket)
+        admit = partial(context.limiter.admit_photo, request, who)
+        answer = await run_in_threadpool(_accept, context, form, caller, base_url, ticket, admit)
     finally:
         form.close()
     return answer.response()
 
 
-def _accept(context: Context, form: Form, caller: UUID, base_url: str, ticket: Ticket | None) -> Answer:
+def _accept(
+    context: Context,
+    form: Form,
+    caller: UUID,
+    base_url: str,
+    ticket: Ticket | None,
+    admit: Callable[[float], None],
+) -> Answer:
     if (before := look(context.sessions, ticket)) is not None:
         return before
     for name in form.fields:
@@ -62,7 +76,7 @@ def _accept(context: Context, form: Form, caller: UUID, base_url: str, ticket: T
         raise ProblemError("missing_source", f"Send the photo as {FILE_FIELD}.")
     filename = clean_filename(form.upload.filename)
     upload_id = new_id()
-    stored = store_photo(context, form.upload, upload_key(upload_id))
+    stored = store_photo(context, form.upload, upload_key(upload_id), admit)
 
     def make(session: Session) -> Reply:
         retention = context.settings.uploads_retention
@@ -76,14 +90,14 @@ def _accept(context: Context, form: Form, caller: UUID, base_url: str, ticket: T
     return answer
 
 
-@router.get("/{upload_id}", responses=problems(401, 403, 404, 503), summary="Read an upload")
+@router.get("/{upload_id}", responses=problems(401, 403, 404, 429, 503), summary="Read an upload")
 def read_upload(context: InContext, caller: Reader, upload_id: UploadId) -> UploadObject:
     """The upload, until it expires."""
     with context.sessions.begin() as session:
         return upload_object(uploads.find(session, upload_id, api_key_id=caller))
 
 
-@router.delete("/{upload_id}", status_code=204, responses=problems(401, 403, 404, 503), summary="Delete an upload")
+@router.delete("/{upload_id}", status_code=204, responses=problems(401, 403, 404, 429, 503), summary="Delete an upload")
 def delete_upload(context: InContext, caller: Writer, upload_id: UploadId) -> None:
     """No further job may use it. Its file goes when the jobs that use it have gone."""
     with context.sessions.begin() as session:
