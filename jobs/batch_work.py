@@ -24,7 +24,7 @@ from jobs.ids import new_id
 from jobs.lanes import Lane
 from jobs.lines import Line, check_uploads
 from jobs.progress import smoothed_rate
-from jobs.service import columns_of
+from jobs.service import columns_of, retention
 from jobs.values import Item, NewJob, StoredInput
 
 _WORKED_ON = (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS, BatchStatus.CANCELING)
@@ -128,7 +128,8 @@ def expand(session: Session, batch: Batch, lines: Sequence[Line], terms: Terms) 
     ids = {line.upload_id for line in lines if line.upload_id is not None}
     taken = uploads.take(session, ids, api_key_id=batch.api_key_id) if ids else {}
     now = session.scalars(func.now()).one()
-    made = [_job_row(batch, line, taken, now, terms) for line in lines]
+    kept = retention(session, batch.api_key_id, None, default=terms.files_retention)
+    made = [_job_row(batch, line, taken, now, kept) for line in lines]
     rows.add_jobs(session, made)
     if heard := [row["id"] for row in made if not row["is_quiet"]]:
         jobs = rows.jobs_by_id(session, heard)
@@ -151,7 +152,7 @@ def _advance(session: Session, batch: Batch, line: int, terms: Terms) -> bool:
     return moved is not None
 
 
-def _job_row(batch: Batch, line: Line, taken: Mapping[UUID, Upload], now: datetime, terms: Terms) -> dict[str, Any]:
+def _job_row(batch: Batch, line: Line, taken: Mapping[UUID, Upload], now: datetime, kept: timedelta) -> dict[str, Any]:
     """A job due at once, or after its fetch; failed where the line does not hold any more what it held when judged."""
     upload = taken.get(line.upload_id) if line.upload_id is not None else None
     errors = line.errors or (() if upload or line.upload_id is None else (_GONE,))
@@ -165,19 +166,19 @@ def _job_row(batch: Batch, line: Line, taken: Mapping[UUID, Upload], now: dateti
         webhook_url=line.judged.webhook_url,
         base_url=batch.base_url,
         labels=line.judged.labels,
-        retention=terms.files_retention,
+        retention=kept,
+        priority=Lane.BULK,
         upload_id=upload.id if upload else None,
         is_quiet=line.judged.webhook_url is None and not batch.item_webhooks,
         item=Item(batch.id, line.number, line.custom_id),
     )
     ended = {"due_at": now if upload else None, "completed_at": None, "expires_at": None}
     if errors:
-        ended = {"due_at": None, "completed_at": now, "expires_at": now + terms.files_retention}
+        ended = {"due_at": None, "completed_at": now, "expires_at": now + kept}
     return {
         **columns_of(new),
         **ended,
         "source_url": None if upload else line.judged.image_url,
-        "priority": Lane.BULK,
         "status": JobStatus.FAILED if errors else JobStatus.QUEUED,
         "error_code": errors[0].code if errors else None,
         "error_detail": errors[0].detail if errors else None,

@@ -23,6 +23,7 @@ from jobs.errors import FieldError, pointer_to
 from jobs.filenames import clean_filename
 from jobs.idempotency import Reply, Ticket
 from jobs.ids import new_id
+from jobs.params import JobParams
 from storage.keys import upload_key
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
@@ -76,7 +77,7 @@ def _accept(
         raise ProblemError("missing_source", f"Send the photo as {FILE_FIELD}.")
     filename = clean_filename(form.upload.filename)
     upload_id = new_id()
-    stored = store_photo(context, form.upload, upload_key(upload_id), admit)
+    stored = store_photo(context, form.upload, upload_key(upload_id), admit, JobParams())
 
     def make(session: Session) -> Reply:
         retention = context.settings.uploads_retention
