@@ -23,6 +23,7 @@ from jobs import service
 from jobs.errors import JobNotCancelableError
 from jobs.ids import job_public_id
 from jobs.keys import Caller
+from jobs.lanes import Lane
 from storage.port import ObjectNotFoundError
 
 
@@ -42,7 +43,7 @@ async def run(request: Request, context: Context, caller: Caller, form: Form, fi
     """
     try:
         context.watcher.require_room()
-        submission = Form(fields, form.upload)
+        submission = Form({**fields, "priority": Lane.INTERACTIVE.word}, form.upload)  # somebody waits
         base_url = context.base_url(request)
         admit = partial(context.limiter.admit_photo, request, caller)
         answer = await run_in_threadpool(

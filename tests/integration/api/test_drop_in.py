@@ -23,6 +23,7 @@ from db.models import Job, JobStatus
 from db.session import Sessions
 from jobs import keys
 from jobs.keys import IssuedKey, Scope
+from jobs.lanes import Lane
 from tests.drop_in import REMOVE_BG, lead_to, make_app, serving, working, write_authority
 from tests.factories import make_key
 from tests.gpu_worker import GpuWorld, photo
@@ -208,7 +209,8 @@ def test_who_waits_too_long_leaves_no_job_behind(settings: Settings, key: Issued
     assert (reply.status_code, codes(reply)) == (503, ["took_too_long"])
     assert int(reply.headers["Retry-After"]) > 0
     with sessions.begin() as session:
-        assert session.scalars(select(Job.status)).all() == [JobStatus.CANCELED]
+        [job] = session.scalars(select(Job)).all()
+        assert (job.status, job.priority) == (JobStatus.CANCELED, Lane.INTERACTIVE)
 
 
 @pytest.mark.usefixtures("world")
