@@ -172,3 +172,20 @@ def test_a_further_output(packshot: Client, sessions: Sessions, settings: Settin
 def test_the_service_itself(packshot: Client) -> None:
     assert [model.name for model in packshot.models()] == ["unet-fast"]
     assert "png" in packshot.limits().output_formats
+
+
+def test_a_batch(packshot: Client) -> None:
+    upload = packshot.uploads.create(photo(), filename="mug.jpg")
+    assert packshot.uploads.get(upload.id) == upload
+    lines = [{"custom_id": "mug", "upload_id": upload.id, "format": "webp"}, {"custom_id": "x", "format": "gif"}]
+    plan = packshot.batches.check(lines)
+    assert (plan.valid, plan.invalid, plan.would_run) == (1, 1, False)
+    assert plan.errors[0].custom_id == "x"
+    batch = packshot.batches.create(lines, skip_invalid=True, labels={"season": "autumn"})
+    assert (batch.status, batch.is_final, batch.labels) == ("validating", False, {"season": "autumn"})
+    assert [found.id for found in packshot.batches.iterate()] == [packshot.batches.get(batch.id).id]
+    assert list(packshot.batches.items(batch)) == []
+    with pytest.raises(WaitTimeoutError):
+        packshot.batches.wait(batch, timeout_s=0)
+    assert packshot.batches.cancel(batch).status in {"canceling", "canceled"}
+    packshot.uploads.delete(upload)
