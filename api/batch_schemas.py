@@ -43,6 +43,7 @@ class BatchUrls(BaseModel):
     cancel: str
     retry: str
     items: str
+    events: str = Field(description="Server-Sent Events, until the batch has ended.")
     results: str = Field(description="A ZIP of all outputs with a manifest, once the batch has ended.")
     output: str = Field(description="JSON Lines of the jobs that succeeded, once the batch has ended.")
     errors: str = Field(description="JSON Lines of bad lines and of jobs that did not succeed.")

@@ -63,6 +63,7 @@ def batch_object(batch: Batch, *, base_url: str, bad_lines: Sequence[BadLine] = 
             cancel=f"{url}/cancel",
             retry=f"{url}/retry",
             items=f"{url}/items",
+            events=f"{url}/events",
             results=f"{url}/results.zip",
             output=f"{url}/output.jsonl",
             errors=f"{url}/errors.jsonl",

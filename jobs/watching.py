@@ -1,14 +1,16 @@
-"""Looks at a caller's jobs for those who wait for a change."""
+"""Looks at a caller's jobs and batches for those who wait for a change."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from db import watch as rows
+from db.batch_models import BadLine, Batch
 from db.models import Job
-from jobs import service
+from jobs import batches, service
 from jobs.errors import JobNotFoundError
-from jobs.ids import job_public_id, parse_job_id
+from jobs.ids import BATCH_PREFIX, job_public_id, parse_id, parse_job_id
 
 
 def job_topic(public_id: str) -> UUID:
@@ -17,6 +19,14 @@ def job_topic(public_id: str) -> UUID:
     if job_id is None:
         raise JobNotFoundError(public_id)
     return job_id
+
+
+def batch_topic(public_id: str) -> UUID:
+    """What to watch for a batch. `BatchNotFoundError` where it can be no batch's id."""
+    batch_id = parse_id(public_id, BATCH_PREFIX)
+    if batch_id is None:
+        raise batches.BatchNotFoundError(public_id)
+    return batch_id
 
 
 def peek_job(session: Session, job_id: UUID, *, api_key_id: UUID) -> rows.Peek:
@@ -31,3 +41,13 @@ def look_at_job(session: Session, job_id: UUID, *, api_key_id: UUID) -> tuple[Jo
     """The whole job, and a peek that is as old or older: a change in between shows once more. `JobNotFoundError`."""
     found = peek_job(session, job_id, api_key_id=api_key_id)
     return service.find(session, job_public_id(job_id), api_key_id=api_key_id), found
+
+
+def look_at_batch(session: Session, batch_id: UUID, *, api_key_id: UUID) -> tuple[Batch, Sequence[BadLine], rows.Peek]:
+    """The batch with the first of its bad lines, and a peek as old or older. `BatchNotFoundError`."""
+    public_id = batches.public_id(batch_id)
+    found = rows.peek(session, Batch, batch_id, api_key_id=api_key_id)
+    if found is None:
+        raise batches.BatchNotFoundError(public_id)
+    batch = batches.find(session, public_id, api_key_id=api_key_id)
+    return batch, batches.sample_of_bad_lines(session, batch), found
