@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import delete, exists, func, insert, select, update
 from sqlalchemy.orm import Session, selectinload
 
-from db import paging
+from db import outgoing, paging
 from db.batch_models import BadLine, Batch, BatchStatus, Upload
 from db.models import Fetch, Job, JobStatus
 
@@ -102,9 +102,8 @@ def add_jobs(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         return
     session.execute(insert(Job), rows)
-    fetches = [{"job_id": row["id"]} for row in rows if row["source_url"] and row["status"] is JobStatus.QUEUED]
-    if fetches:
-        session.execute(insert(Fetch), fetches)
+    fetched = [row["id"] for row in rows if row["source_url"] and row["status"] is JobStatus.QUEUED]
+    outgoing.add_fetches(session, fetched)
 
 
 def jobs_by_id(session: Session, ids: Collection[UUID]) -> Sequence[Job]:

@@ -7,12 +7,12 @@ seconds. So the claim walks the partial index `ix_jobs_claim` (`ix_outputs_claim
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeAlias, TypeVar
 from uuid import UUID
 
 from sqlalchemy import bindparam, exists, func, or_, select, text, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.models import ApiKey, Job, JobStatus, Output
 
@@ -146,13 +146,21 @@ def lease(session: Session, table: type[Row], ids: Sequence[UUID], *, worker: st
     return [rows[row_id] for row_id in ids if row_id in rows]
 
 
-def take_turn(session: Session, key_ids: Sequence[UUID]) -> None:
-    """Note that these keys were served now. A row that another worker just notes is skipped: nobody waits here."""
+def take_turn(
+    session: Session,
+    key_ids: Sequence[UUID],
+    *,
+    column: InstrumentedAttribute[datetime | None] = ApiKey.last_claimed_at,
+) -> None:
+    """Note in `column` that these keys were served now.
+
+    A row that another worker just notes is skipped: nobody waits here.
+    """
     free = select(ApiKey.id).where(ApiKey.id.in_(key_ids)).with_for_update(skip_locked=True, key_share=True)
     session.execute(
         update(ApiKey)
         .where(ApiKey.id.in_(free.scalar_subquery()))
-        .values(last_claimed_at=func.clock_timestamp())
+        .values({column: func.clock_timestamp()})
         .execution_options(synchronize_session=False)
     )
 

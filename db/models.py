@@ -97,6 +97,7 @@ class ApiKey(Base):
     megapixels_per_minute: Mapped[int | None]
     queue_depth: Mapped[int | None]
     last_claimed_at: Mapped[datetime | None]  # whose turn it is: the key served longest ago comes first
+    last_fetched_at: Mapped[datetime | None]  # the same for its downloads
     files_retention: Mapped[timedelta | None]  # of its jobs' files; the service's where null
 
     secrets: Mapped[list["ApiKeySecret"]] = relationship(lazy="raise", order_by="ApiKeySecret.created_at")
@@ -356,9 +357,25 @@ class Fetch(Base):
     """A photo to be downloaded for a job; due until it is here or given up."""
 
     __tablename__ = "fetches"
-    __table_args__ = (Index("ix_fetches_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),)
+    __table_args__ = (
+        Index("ix_fetches_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),  # whether any is due
+        # The claim walks this index: one lane per (priority, key), in it one queue per host, oldest due first.
+        Index(
+            "ix_fetches_claim",
+            "priority",
+            "api_key_id",
+            "host_md5",
+            "due_at",
+            "job_id",
+            postgresql_where=text("due_at IS NOT NULL"),
+        ),
+    )
 
     job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    # Of the job, which never changes them.
+    api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id"))
+    priority: Mapped[int] = mapped_column(SmallInteger)
+    host_md5: Mapped[str]  # of the URL's authority: hosts lie evenly, so a claim may begin at any of them
     attempt: Mapped[int] = mapped_column(Integer, server_default="0")
     due_at: Mapped[datetime | None] = mapped_column(server_default=func.now())  # a lease is a due time in the future
     last_error: Mapped[str | None]

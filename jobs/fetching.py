@@ -1,7 +1,7 @@
 """How a job gets its photo from a URL: claimed under a lease, arrived, due again, or given up."""
 
 import random
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from db import jobs as rows
 from db import outgoing
 from db.models import JobStatus
-from jobs import events
+from jobs import events, lanes
 from jobs.errors import JobError
+from jobs.lanes import Lane
 from jobs.lifecycle import retry_delay
 from jobs.service import input_columns
 from jobs.values import StoredInput
@@ -49,11 +50,18 @@ def host_of(url: str) -> str:
     return url.split("/")[2].lower() if url.count("/") > 1 else ""
 
 
-def claim(session: Session, *, limit: int, lease_s: float, busy_hosts: Collection[str] = ()) -> list[ClaimedFetch]:
-    """Take due downloads. Those of jobs that are final meanwhile are settled here."""
+def claim(
+    session: Session,
+    *,
+    limit: int,
+    lease_s: float,
+    busy_hosts: Collection[str] = (),
+    draw: Callable[[], Lane] = lanes.draw,
+) -> list[ClaimedFetch]:
+    """Take due downloads, fair between keys and by lane. Those of jobs that are final meanwhile are settled here."""
     claimed = []
     for job_id, attempt, status, url in outgoing.claim_fetches(
-        session, limit=limit, lease_s=lease_s, busy_hosts=busy_hosts
+        session, limit=limit, lease_s=lease_s, busy_hosts=busy_hosts, first=draw()
     ):
         if status is JobStatus.QUEUED and url is not None:
             claimed.append(ClaimedFetch(job_id, attempt, url))

@@ -10,9 +10,9 @@ from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from db import jobs as rows
-from db import keys
+from db import keys, outgoing
 from db.jobs import EVERY, JobFilter
-from db.models import Fetch, Job, JobStatus
+from db.models import Job, JobStatus
 from jobs import events, idempotency
 from jobs.cursors import cursors
 from jobs.errors import FieldError, JobError, JobNotCancelableError, JobNotFoundError
@@ -27,7 +27,7 @@ def submit(session: Session, new: NewJob) -> Job:
     session.add(job)
     if isinstance(new.source, str):
         session.flush()
-        session.add(Fetch(job_id=job.id))
+        outgoing.add_fetches(session, [job.id])
     else:
         job.due_at = func.now()
     session.flush()

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from redis import Redis
 from sqlalchemy import func, select, text, update
-from sqlalchemy.exc import ProgrammingError
 
 from config.settings import Settings
 from db.models import Fetch, Job
@@ -241,8 +240,7 @@ def test_a_settle_that_breaks_off_leaves_the_row_to_its_lease(build: Build, sess
     receiver.routes["/photo"] = cut
     make_fetches(sessions, receiver.url("/photo"), 1)
     res = build()
-    with pytest.raises(ProgrammingError, match="jobs"):  # the drain's own next look
-        io.drain(res)
+    io.drain(res)
     wait_until(lambda: not io._running(res))
     with sessions.begin() as session:
         session.execute(text("ALTER TABLE jobs_away RENAME TO jobs"))
