@@ -14,16 +14,19 @@ from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from db import batches as rows
-from db import uploads
+from db import keys, uploads
 from db.batch_models import Batch, BatchStatus, Upload
+from db.jobs import count_open
 from db.models import JobStatus
 from jobs import batches, events
 from jobs.errors import FieldError, JobError
 from jobs.filenames import clean_filename, filename_of_url
 from jobs.ids import new_id
+from jobs.keys import own_quotas
 from jobs.lanes import Lane
 from jobs.lines import Line, check_uploads
 from jobs.progress import smoothed_rate
+from jobs.quotas import OwnQuotas
 from jobs.service import columns_of, retention
 from jobs.values import Item, NewJob, StoredInput
 
@@ -38,6 +41,7 @@ class Terms:
     lease_s: float
     files_retention: timedelta
     uploads_retention: timedelta
+    quotas: OwnQuotas  # of keys that have none of their own
 
 
 def claim(session: Session, *, limit: int, lease_s: float, busy_keys: Collection[UUID] = ()) -> Sequence[Batch]:
@@ -89,12 +93,16 @@ def _bad_line(batch_id: UUID, line: Line) -> dict[str, Any]:
     return {"batch_id": batch_id, "line": line.number, "custom_id": line.custom_id, "errors": errors}
 
 
-def start(session: Session, batch: Batch) -> Batch | None:
-    """Every line was read: run, or fail where lines are bad and that was not allowed. None when it is not to run."""
+def start(session: Session, batch: Batch, terms: Terms) -> Batch | None:
+    """Every line was read: run, or fail where lines are bad and that was not allowed, or where there is no room.
+
+    None when it is not to run.
+    """
     seen = rows.get(session, batch.id, api_key_id=batch.api_key_id)
     if seen is None:
         return None
     error = refusal(seen.lines, seen.invalid, skip_invalid=seen.skip_invalid)
+    error = error or _no_room(session, batch.api_key_id, seen.lines - seen.invalid, terms.quotas)
     if error is not None:
         batches.fail(session, batch, error, attempt=batch.attempt)
         return None
@@ -119,6 +127,19 @@ def refusal(lines: int, invalid: int, *, skip_invalid: bool) -> JobError | None:
     if invalid and not skip_invalid:
         return JobError("invalid_lines", f"{invalid} of {lines} lines are bad; nothing was run.")
     return None
+
+
+def _no_room(session: Session, api_key_id: UUID, jobs: int, service: OwnQuotas) -> JobError | None:
+    """Why a key may not have so many more jobs under way."""
+    key = keys.get(session, api_key_id)
+    quota = own_quotas(key).effective(service).queue_depth if key else None
+    if quota is None:
+        return None
+    under_way = count_open(session, api_key_id, at_most=quota)
+    if under_way + jobs <= quota:
+        return None
+    detail = f"{jobs} jobs beside {under_way} that have not ended; this key may have {quota}. Nothing was run."
+    return JobError("queue_full", detail, retryable=True)
 
 
 def expand(session: Session, batch: Batch, lines: Sequence[Line], terms: Terms) -> bool:

@@ -27,6 +27,7 @@ from jobs.batch_work import Terms
 from jobs.errors import JobError
 from jobs.fields import Rules, judge
 from jobs.lines import Judge, Line, in_chunks
+from jobs.quotas import OwnQuotas
 from jobs.reading import judged_entries, judged_lines, read_photo
 from storage.keys import upload_key
 from storage.port import ObjectNotFoundError, Storage, StorageUnavailableError
@@ -56,7 +57,8 @@ class Batching:
     def terms(self) -> Terms:
         """How a batch is held."""
         settings = self.settings
-        return Terms(_LEASE_S, settings.files_retention, settings.uploads_retention)
+        quotas = OwnQuotas(settings.requests_per_minute, settings.megapixels_per_minute, settings.queue_depth)
+        return Terms(_LEASE_S, settings.files_retention, settings.uploads_retention, quotas)
 
 
 def run(needs: Batching, batch: Batch) -> None:
@@ -100,7 +102,7 @@ def _validate(needs: Batching, batch: Batch, is_over: Callable[[], bool]) -> Non
                 _release(needs, batch)
                 return
     with needs.sessions.begin() as session:
-        started = batch_work.start(session, batch)
+        started = batch_work.start(session, batch, needs.terms)
         if started is not None:
             batch_work.release(session, started)
     log.info("batch_validated", batch_id=batch.id.hex, runs=started is not None)
