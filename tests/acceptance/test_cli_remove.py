@@ -74,7 +74,7 @@ def test_jpg_on_a_colour(photos: Path, tmp_path: Path) -> None:
     ("options", "complaint"),
     [
         (("--format", "gif"), "format is one of"),
-        (("--background", "reddish"), "background is transparent"),
+        (("--background", "reddish"), "'reddish' is not a colour"),
         (("--format", "jpg", "--background", "transparent"), "can't be transparent"),
         (("--model", "nobody"), "model is one of"),
     ],
