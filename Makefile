@@ -32,7 +32,8 @@ up: $(STAMP) ## Run the whole service until Ctrl-C; prints URL and key
 # Training and the other runtimes never share a process in the service, and together in one they crashed.
 test: lint types $(STAMP) ## Every check and every test
 	$(BIN)/pytest tests/unit/training
-	$(BIN)/pytest --durations=15 --ignore=tests/unit/training
+	$(BIN)/pytest --durations=15 --numprocesses 2 --dist loadfile --ignore=tests/unit/training tests/unit tests/integration
+	$(BIN)/pytest --durations=15 tests/contracts tests/acceptance tests/gpu
 
 lint: $(STAMP) ## Style (ruff) and imports between rooms (import-linter)
 	$(BIN)/ruff check
