@@ -54,6 +54,8 @@ def create(
 def list_() -> None:
     """List keys with the public part of each secret that still lets in, never the secret."""
     table = Table("id", "name", "scopes", "secrets", "last used", "state")
+    for column in table.columns:
+        column.overflow = "fold"  # an id that is cut off names no key
     now = datetime.now(UTC)
     with open_sessions(Settings()) as sessions, sessions.begin() as session:
         for key in rows.all_keys(session):

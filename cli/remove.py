@@ -24,7 +24,7 @@ def remove(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the cutouts, as OUT/<stem>.<format>.")],
     output_format: Annotated[str, typer.Option("--format", help="png, webp, jpg or zip.")] = "png",
     background: Annotated[
-        str | None, typer.Option(help="transparent, white or #RRGGBB; white for jpg, else transparent.")
+        str | None, typer.Option(help="transparent, a CSS name, #RRGGBB or #RRGGBBAA; white for jpg, else transparent.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="A model that `packshot models list` shows.")] = None,
     existing_alpha: Annotated[

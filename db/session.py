@@ -1,7 +1,7 @@
 """Engines and sessions. Only entry points commit: `with sessions.begin() as session: ...` is one transaction."""
 
 from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -9,8 +9,9 @@ from db import batch_models, webhook_models  # noqa: F401 - a flush must know ev
 
 Sessions = sessionmaker[Session]
 
-DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
-"""What a statement raises while the server restarts, is cut off or overrun: the same again may work later."""
+DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
+"""What a statement raises while the server restarts, is cut off, overrun, only readable after a failover, or has ended
+a transaction that idled: the same again may work later."""
 
 
 def build_engine(database_url: str, *, pool_size: int = 5) -> Engine:

@@ -58,7 +58,8 @@ def refine(image: RgbImage, coarse: Logits, options: RefineOptions = DEFAULT_REF
     native_hw, coarse_hw = image.shape[:2], coarse.shape
     coarse_px = max(native_hw[0] / coarse_hw[0], native_hw[1] / coarse_hw[1])
     factor = max(1, min(round(coarse_px / options.middle_per_coarse), *native_hw))
-    unit = coarse_px / factor
+    # A photo of a few pixels' width can't be shrunk as far as its length asks for; there statistics reach less far.
+    unit = min(coarse_px / factor, 2 * options.middle_per_coarse)
     radius = max(1, round(options.radius * unit))
     bands = Bands((native_hw[0], native_hw[1]), factor, 2 * radius + 2)
 

@@ -146,6 +146,15 @@ class Heartbeat:
             self._exit(STALLED)
 
     def _run(self) -> None:
+        try:
+            self._beat_on()
+        finally:
+            # Without its heartbeat a worker's leases lapse unseen and its jobs are counted as crashed.
+            if not self._done.is_set():
+                log.error("heartbeat_fell")
+                self._exit(STALLED)
+
+    def _beat_on(self) -> None:
         step_s = min(self._settings.heartbeat_s, self._renew_s, 0.5)
         beat_at = renew_at = time.monotonic()
         while not self._done.wait(step_s):

@@ -66,11 +66,17 @@ class _Drain:
         self._suspects_at = time.monotonic() + res.settings.lease_s
         self._ahead: deque[list[_Taken]] = deque()
         self._finishing: dict[Future[None], Held] = {}
-        self._in_flight: dict[Held, float] = {}
+        self._in_flight: dict[Held, ClaimedJob] = {}
         self._rang = False
 
     def run(self) -> None:
-        """Until there is nothing more to do."""
+        """Until there is nothing more to do. However it ends, no lease is held that nobody works on."""
+        try:
+            self._loop()
+        finally:
+            self._let_go()
+
+    def _loop(self) -> None:
         while True:
             self._collect()
             suspects_turn = False
@@ -105,7 +111,7 @@ class _Drain:
         settings = self._res.settings
         if not self._in_flight:
             return settings.microbatch_megapixels
-        room = settings.pipeline_megapixels - sum(self._in_flight.values())
+        room = settings.pipeline_megapixels - sum(job.megapixels for job in self._in_flight.values())
         return min(room, settings.microbatch_megapixels) if room >= settings.max_megapixels else 0.0
 
     def _top_up(self) -> None:
@@ -130,7 +136,7 @@ class _Drain:
         if jobs:
             self._res.pulse.hold(jobs)
             self._res.pulse.moved()
-            self._in_flight.update((job.held, job.megapixels) for job in jobs)
+            self._in_flight.update((job.held, job) for job in jobs)
         return jobs
 
     def _take(self, jobs: Sequence[ClaimedJob]) -> list[_Taken]:
@@ -187,7 +193,14 @@ class _Drain:
 
     def _give_back(self) -> None:
         """Told to stop: jobs whose forward has not begun go back to the queue, and nobody is blamed."""
-        jobs = [taken.job for microbatch in self._ahead for taken in microbatch]
+        self._release([taken.job for microbatch in self._ahead for taken in microbatch])
+
+    def _let_go(self) -> None:
+        """At the end of a drain that broke off, jobs that no thread is finishing go back; else there are none."""
+        finishing = set(self._finishing.values())
+        self._release([job for held, job in self._in_flight.items() if held not in finishing])
+
+    def _release(self, jobs: Sequence[ClaimedJob]) -> None:
         if not jobs:
             return
         for microbatch in self._ahead:

@@ -206,6 +206,26 @@ def test_a_claim_while_the_database_is_away_ends_the_drain_quietly(
     world.assert_each_done_once([job_id])
 
 
+def test_a_drain_that_breaks_off_gives_back_what_it_claimed(world: GpuWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [world.add(photo(product=(n, 0, 0))) for n in range(3)]
+    claim, calls = work.claim, []
+
+    def once(session: Session, terms: work.Terms, **_: Any) -> Any:
+        calls.append(1)
+        if len(calls) > 1:
+            raise RuntimeError("no one thought of this")
+        return claim(session, terms, limit=1, megapixels=1e6)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(work, "claim", once)
+        with pytest.raises(RuntimeError):
+            world.drain()
+    assert world.res.pulse.held() == []
+    assert world.statuses(jobs) == [JobStatus.QUEUED] * 3
+    world.drain()
+    world.assert_each_done_once(jobs)
+
+
 def test_the_slice_ends_and_rings_again(settings: Settings) -> None:
     world = GpuWorld(settings.model_copy(update={"decode_processes": 1, "slice_s": 0.2, "microbatch_images": 1}))
     jobs = [world.add(photo(product=(n, 0, 0))) for n in range(10)]

@@ -67,3 +67,11 @@ def test_more_jobs_than_the_key_may_have(client: TestClient, worker: BatchWorker
     worker.work()
     assert outcome(client, third) == ("in_progress", None)
     assert count_jobs(sessions) == 3
+
+
+def test_a_custom_id_that_is_none(client: TestClient, worker: BatchWorker, sessions: Sessions) -> None:
+    batch = submit(client, jsonl({**LINE, "custom_id": ""}, {**LINE, "custom_id": 7}, {**LINE, "custom_id": "ok"}))
+    worker.work()
+    assert outcome(client, batch) == ("failed", "invalid_lines")
+    assert bad_lines(client, batch) == [(1, ["invalid_custom_id"]), (2, ["invalid_custom_id"])]
+    assert count_jobs(sessions) == 0

@@ -47,10 +47,12 @@ def test_what_is_no_zip(data: bytes) -> None:
 
 
 def test_a_directory_is_bounded_before_it_is_read() -> None:
-    with pytest.raises(JobError, match="more than 10 entries"):
+    with pytest.raises(JobError, match="more than 10 entries") as raised:
         opened(zipped({f"{n}.jpg": b"" for n in range(11)}))
-    with pytest.raises(JobError, match="directory is larger"):
+    assert raised.value.code == "archive_too_large"
+    with pytest.raises(JobError, match="directory is larger") as raised:
         opened(zipped({"x" * 6000 + f"{n}.jpg": b"" for n in range(2)}))
+    assert raised.value.code == "archive_too_large"
 
 
 def test_a_lying_end_record_does_not_slip_past() -> None:

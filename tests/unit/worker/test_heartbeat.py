@@ -106,3 +106,15 @@ def test_a_job_is_held_under_its_attempt(clock: Clock) -> None:
     pulse.count({"jobs": 1, "commit_ms": 5})
     pulse.count({"jobs": 1})
     assert pulse.totals() == {"jobs": 2, "commit_ms": 5}
+
+
+def test_a_worker_whose_heartbeat_fell_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    beating, exits = heartbeat(Pulse())
+
+    def fall() -> None:
+        raise RuntimeError("no one thought of this")
+
+    monkeypatch.setattr(beating, "check", fall)
+    with pytest.raises(RuntimeError):
+        beating._run()
+    assert exits == [STALLED]
