@@ -132,9 +132,10 @@ def test_events_tell_each_state_until_the_end(
     job = submit(client)
     url = job["urls"]["events"]
     with meanwhile(app, lambda: client.get(url)) as future:
+        time.sleep(1)  # it waits already, but may not have read the state that it tells first
         with sessions.begin() as session:
             session.execute(update(Job).values(status=JobStatus.PROCESSING, leased_until=func.now(), attempt=1))
-        time.sleep(0.3)  # or the two would be one event
+        time.sleep(1)  # or the two would be one event
         with sessions.begin() as session:
             session.execute(update(Job).values(status=JobStatus.CANCELED, leased_until=None, completed_at=func.now()))
     reply = future.result()
