@@ -51,7 +51,7 @@ def colour_line(maps: Maps, say: Alpha, whole: Maps, radius_px: int, terms: Term
 
 @compiled
 def _weigh(maps: Maps, weighted: Maps) -> None:
-    """The ten features of `_features` times the weight of product, then times the weight of ground."""
+    """Fill (h, w, 20): the ten moments of `_features`, weighted for product, then weighted for ground."""
     for y in range(maps.shape[0]):
         for x in range(maps.shape[1]):
             r, g, b = maps[y, x, 0], maps[y, x, 1], maps[y, x, 2]

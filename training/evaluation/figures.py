@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from training import metrics
 from training.evaluation import colours, matting
 from vision.arrays import Alpha, RgbImage
@@ -90,8 +88,3 @@ def _on_white(truth: Truth, alpha: Alpha, foreground: RgbImage | None) -> dict[s
     right = colours.composite(wanted, truth.alpha, 255.0)
     made = colours.composite(shown, alpha, 255.0)
     return {"psnr_white": colours.psnr(right, made), "ssim_white": colours.ssim(right, made)}
-
-
-def is_defined(value: float) -> bool:
-    """Whether a figure could be computed."""
-    return bool(np.isfinite(value))
