@@ -39,7 +39,11 @@ def test_photos_folders_and_litter() -> None:
     assert (entry.number, entry.name, archive.read(entry)) == (1, "a/mug.jpg", b"1")
 
 
-@pytest.mark.parametrize("data", [b"", b"PK\x05\x06", b"PK\x03\x04" + b"x" * 100, zipped({"a": b"b"})[:-30]])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"PK\x05\x06", b"PK\x03\x04" + b"x" * 100, zipped({"a": b"b"})[:-30]],
+    ids=["empty", "end alone", "one entry's head", "cut off"],
+)
 def test_what_is_no_zip(data: bytes) -> None:
     with pytest.raises(JobError) as raised:
         opened(data)
