@@ -37,9 +37,15 @@ class JobParams:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "JobParams":
-        """Back from `jobs.params`. Options unknown to this version are left: a newer API may have stored them."""
-        outputs = tuple(OutputParams.from_json(output) for output in stored["outputs"])
-        return cls(outputs, stored["model"], stored["existing_alpha"])
+        """Back from `jobs.params`. Options unknown to this version are left: a newer API may have stored them.
+
+        `JobError` `job_broke` where these are no options at all.
+        """
+        try:
+            outputs = tuple(OutputParams.from_json(output) for output in stored["outputs"])
+            return cls(outputs, stored["model"], stored["existing_alpha"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise JobError("job_broke", "The job's stored options can't be read.") from error
 
 
 def parse_params(

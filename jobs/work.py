@@ -1,12 +1,10 @@
-"""What workers and the sweeper do to jobs: claim, complete, fail, retry, release, return what was lost.
+"""What workers and the sweeper do to claimed jobs: complete, fail, retry, release, return what was lost.
 
 Every finish is guarded by status and attempt in SQL: a worker that wakes up late changes nothing and is told so.
 """
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,143 +13,12 @@ from sqlalchemy.orm import Session
 
 from db import claims
 from db import jobs as rows
-from db.models import Job, JobStatus, Matte, Output
-from jobs import deadlines, events, lanes
+from db.models import Job, JobStatus, Output
+from jobs import events
 from jobs.errors import JobError
 from jobs.ids import new_id
-from jobs.lanes import Lane
 from jobs.lifecycle import retry_delay, sources
-from jobs.output_params import OutputParams
-from jobs.params import JobParams
-from jobs.values import ClaimedJob, Outcome, StoredMatte
-
-_MAX_LOOKS = 20
-"""Of one claim, where all that it finds has expired; the next claim goes on."""
-
-# (model as asked, or "") -> (model version, runtime) as this worker would run it
-Resolve = Callable[[str], tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Terms:
-    """How a worker claims."""
-
-    worker: str
-    lease_s: float
-    resolve: Resolve
-    draw: Callable[[], Lane] = lanes.draw
-
-
-def claim(session: Session, terms: Terms, *, limit: int, megapixels: float) -> list[ClaimedJob]:
-    """Take up to `limit` due jobs and outputs of at most `megapixels` together (at least one, however large).
-
-    Jobs past their deadline expire here, and the next ones are looked at.
-    """
-    for _ in range(_MAX_LOOKS):
-        due = claims.lock_due(session, limit=limit, first=terms.draw())
-        overdue = [candidate.id for candidate in due if candidate.is_overdue]
-        deadlines.expire(session, overdue)
-        timely = [candidate for candidate in due if not candidate.is_overdue]
-        if timely or not overdue:
-            return _lease(session, terms, _fit(timely, megapixels))
-    return []
-
-
-def _fit(candidates: Sequence[claims.Candidate], megapixels: float) -> list[claims.Candidate]:
-    """The first ones that fit together, and the very first in any case."""
-    chosen: list[claims.Candidate] = []
-    pixels = 0
-    for candidate in candidates:
-        if chosen and pixels + candidate.pixels > megapixels * 1e6:
-            break
-        chosen.append(candidate)
-        pixels += candidate.pixels
-    return chosen
-
-
-def claim_suspect(session: Session, terms: Terms) -> list[ClaimedJob]:
-    """Take one job or output that was in a crashed worker's hands, to be run alone."""
-    return _lease(session, terms, claims.lock_suspect(session))
-
-
-def _lease(session: Session, terms: Terms, chosen: Sequence[claims.Candidate]) -> list[ClaimedJob]:
-    if not chosen:
-        return []
-    lease = partial(claims.lease, session, worker=terms.worker, lease_s=terms.lease_s)
-    leased_jobs = lease(Job, [c.id for c in chosen if c.table is Job])
-    leased_outputs = lease(Output, [c.id for c in chosen if c.table is Output])
-    claims.take_turn(session, sorted({candidate.api_key_id for candidate in chosen}))
-    told = events.record_processing(session, leased_jobs)
-    jobs = {job.id: _claimed(session, terms, job, is_told=job.api_key_id in told) for job in leased_jobs}
-    outputs = {output.id: _claimed_output(session, terms, output) for output in leased_outputs}
-    claimed = {**jobs, **outputs}
-    return [claimed[candidate.id] for candidate in chosen if candidate.id in claimed]
-
-
-def _claimed_output(session: Session, terms: Terms, output: Output) -> ClaimedJob:
-    """A further output, as its job with that one output to make of the stored matte."""
-    job = session.get_one(Job, output.job_id)
-    matte = session.get(Matte, job.matte_id) if job.matte_id else None
-    params = JobParams.from_json(job.params)
-    return ClaimedJob(
-        id=job.id,
-        api_key_id=job.api_key_id,
-        attempt=output.attempt,
-        params=JobParams((OutputParams.from_json(output.params),), params.model, params.existing_alpha),
-        input_key=job.input_key or "",
-        input_sha256=job.input_sha256 or "",
-        pixels=(job.input_width or 0) * (job.input_height or 0),
-        queue_ms=_queue_ms(output, terms),
-        metrics={},
-        matte=None if matte is None else _stored(matte),
-        has_webhook=False,
-        output_id=output.id,
-    )
-
-
-def _queue_ms(row: Job | Output, terms: Terms) -> int:
-    """How long a row that was just claimed had been due, by the database's clock."""
-    if row.due_at is None or row.leased_until is None:
-        message = f"claimed a row that is not due: {row.id}"
-        raise AssertionError(message)
-    return max(0, round((row.leased_until.timestamp() - terms.lease_s - row.due_at.timestamp()) * 1000))
-
-
-def _stored(matte: Matte) -> StoredMatte:
-    return StoredMatte(matte.id, matte.key, matte.verdict, matte.reasons, matte.facts)
-
-
-def _claimed(session: Session, terms: Terms, job: Job, *, is_told: bool) -> ClaimedJob:
-    params = JobParams.from_json(job.params)
-    if job.input_key is None or job.input_sha256 is None:
-        message = f"claimed a job without a photo: {job.id}"
-        raise AssertionError(message)
-    model_version, runtime = terms.resolve(params.model)
-    matte = rows.find_matte(
-        session,
-        api_key_id=job.api_key_id,
-        input_sha256=job.input_sha256,
-        existing_alpha=params.existing_alpha,
-        model_version=model_version,
-        runtime=runtime,
-    )
-    if matte is not None:
-        job.matte_id = matte.id  # counted as a user from here on, so that no purge takes it away
-        session.flush()
-    return ClaimedJob(
-        id=job.id,
-        api_key_id=job.api_key_id,
-        attempt=job.attempt,
-        params=params,
-        input_key=job.input_key,
-        input_sha256=job.input_sha256,
-        pixels=(job.input_width or 0) * (job.input_height or 0),
-        queue_ms=_queue_ms(job, terms),
-        metrics=job.metrics,
-        matte=None if matte is None else _stored(matte),
-        has_webhook=is_told or job.webhook_url is not None,
-        model_version=model_version,
-    )
+from jobs.values import ClaimedJob, Outcome
 
 
 def renew(session: Session, held: Sequence[tuple[UUID, int]], *, lease_s: float) -> None:
@@ -213,6 +80,24 @@ def fail(session: Session, job: ClaimedJob, error: JobError) -> bool:
     return True
 
 
+def fail_row(session: Session, row: Job | Output, error: JobError) -> None:
+    """Fail a row that this transaction has locked, whatever open status it stands in."""
+    failed = rows.move(
+        session,
+        row.id,
+        table=type(row),
+        to=JobStatus.FAILED,
+        from_=sources(JobStatus.FAILED),
+        attempt=row.attempt,
+        completed_at=func.now(),
+        due_at=None,
+        error_code=error.code,
+        error_detail=error.detail,
+    )
+    if failed is not None:
+        _tell(session, failed)
+
+
 def _tell(session: Session, ended: Job | Output) -> None:
     """The event of a job's end, one commit with it. A further output has none: its job's end was told."""
     if isinstance(ended, Job):
@@ -250,30 +135,12 @@ def retry_or_fail(session: Session, job: ClaimedJob, error: JobError, *, max_ret
     if moved is None:
         return False
     if moved.retries > max_retries:
-        _fail_queued(session, moved, error)
+        fail_row(session, moved, error)
     else:
         pause = retry_delay(moved.retries - 1, base_s=backoff_s, rng=random.Random())
         rows.put_off(session, row_id, pause, table=job.table)
         session.flush()
     return True
-
-
-def _fail_queued(session: Session, row: Job | Output, error: JobError) -> None:
-    """Fail a row that stands queued in this same transaction."""
-    failed = rows.move(
-        session,
-        row.id,
-        table=type(row),
-        to=JobStatus.FAILED,
-        from_=sources(JobStatus.FAILED),
-        attempt=row.attempt,
-        completed_at=func.now(),
-        due_at=None,
-        error_code=error.code,
-        error_detail=error.detail,
-    )
-    if failed is not None:
-        _tell(session, failed)
 
 
 def release(session: Session, held: Sequence[tuple[UUID, int]]) -> None:
@@ -302,5 +169,5 @@ def return_lost(session: Session, *, max_crashes: int, limit: int) -> int:
         )
         if returned is not None and returned.crashes > max_crashes:
             error = JobError("worker_crashed", f"{returned.crashes} workers died or hung while they held this photo.")
-            _fail_queued(session, returned, error)
+            fail_row(session, returned, error)
     return len(lost)

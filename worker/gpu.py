@@ -14,7 +14,7 @@ from config.settings import Settings
 from db import claims
 from db.session import Sessions, build_engine, build_sessions
 from dispatch.doorbell import Doorbell
-from jobs.work import Terms
+from jobs.claiming import Terms
 from storage.local import LocalStorage
 from storage.port import Storage
 from vision.codec.header import Limits

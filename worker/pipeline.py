@@ -22,7 +22,7 @@ from structlog.contextvars import bound_contextvars
 from db import claims
 from db.session import DATABASE_AWAY
 from dispatch.names import Bell
-from jobs import work
+from jobs import claiming
 from jobs.ids import job_public_id
 from jobs.values import ClaimedJob
 from worker.boundary import contain, job_error
@@ -119,14 +119,14 @@ class _Drain:
         limit = self._res.settings.microbatch_images
         self._res.intake.models.refresh()
         while len(self._ahead) < _AHEAD and not self._is_over() and (room := self._room()):
-            jobs = self._claim(partial(work.claim, limit=limit, megapixels=room))
+            jobs = self._claim(partial(claiming.claim, limit=limit, megapixels=room))
             if not jobs:
                 return
             if not self._rang and (len(jobs) == limit or self._ahead):
                 self._rang = self._res.doorbell.ring(Bell.GPU)
             self._ahead.append(self._take(jobs))
 
-    def _claim(self, query: Callable[[Session, work.Terms], list[ClaimedJob]]) -> list[ClaimedJob]:
+    def _claim(self, query: Callable[[Session, claiming.Terms], list[ClaimedJob]]) -> list[ClaimedJob]:
         try:
             with self._res.sessions.begin() as session:
                 jobs = query(session, self._res.terms)
@@ -183,7 +183,7 @@ class _Drain:
 
     def _run_suspect(self) -> bool:
         """One job that was in a crashed worker's hands, with nothing else in flight. Whether to go on after it."""
-        jobs = [] if self._res.stop.is_set() else self._claim(work.claim_suspect)
+        jobs = [] if self._res.stop.is_set() else self._claim(claiming.claim_suspect)
         if not jobs:
             return False
         self._work(self._take(jobs))

@@ -127,7 +127,9 @@ def test_flushall_while_fifty_jobs_wait(shop: Shop) -> None:
     ids = shop.submit(photos(50, first=300))
     with Redis.from_url(shop.broker.url) as client:
         client.flushall()
-    shop.start_gpu()
+        shop.start_gpu()
+        wait_for(shop.stack.sessions, ids, "processing")
+        client.flushall()
     shop.check(ids, succeeded=50)
 
 

@@ -13,21 +13,23 @@ from db.claims import CLAIM_SQL
 from db.models import Fetch, Job, JobStatus, Output, Verdict
 from db.session import Sessions
 from db.webhook_models import WebhookDelivery, WebhookEvent
-from jobs import deadlines, service, work
+from jobs import claiming, deadlines, service, work
 from jobs.errors import JobError
 from jobs.ids import job_public_id, new_id
 from jobs.lanes import Lane
 from jobs.values import ClaimedJob, NewMatte, Outcome, StoredOutput
 from tests.factories import make_job, make_key
 
-TERMS = work.Terms(
+TERMS = claiming.Terms(
     worker="gpu0@test", lease_s=60, resolve=lambda _: ("unet-fast@1", "torch"), draw=lambda: Lane.INTERACTIVE
 )
 
 
-def claim(sessions: Sessions, limit: int = 8, megapixels: float = 1e6, terms: work.Terms = TERMS) -> list[ClaimedJob]:
+def claim(
+    sessions: Sessions, limit: int = 8, megapixels: float = 1e6, terms: claiming.Terms = TERMS
+) -> list[ClaimedJob]:
     with sessions.begin() as session:
-        return work.claim(session, terms, limit=limit, megapixels=megapixels)
+        return claiming.claim(session, terms, limit=limit, megapixels=megapixels)
 
 
 def outcome(job: ClaimedJob, matte: NewMatte | None = None) -> Outcome:
@@ -47,6 +49,21 @@ def test_claim_leases_and_counts_the_attempt(sessions: Sessions) -> None:
         left = session.scalar(select(Job.leased_until - func.now()).where(Job.id == job_id))
         assert timedelta(seconds=50) < left <= timedelta(seconds=60)
     assert claim(sessions) == []
+
+
+def test_a_row_that_cant_be_read_fails_alone(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        key_id = make_key(session).id
+        no_options, no_photo, good = (make_job(session, key_id).id for _ in range(3))
+        session.execute(update(Job).where(Job.id == no_options).values(params={"outputs": None}))
+        session.execute(update(Job).where(Job.id == no_photo).values(input_key=None))
+    assert [job.id for job in claim(sessions, limit=2)] == [good]
+    with sessions() as session:
+        ended = [session.get_one(Job, job_id) for job_id in (no_options, no_photo)]
+        assert [(job.status, job.error_code) for job in ended] == [
+            (JobStatus.FAILED, "job_broke"),
+            (JobStatus.FAILED, "source_lost"),
+        ]
 
 
 def test_priority_goes_first_then_keys_take_turns(sessions: Sessions) -> None:
@@ -102,7 +119,7 @@ def test_another_keys_photo_goes_ahead_of_a_whole_batch(sessions: Sessions, lane
     for drawn in Lane:
         terms = replace(TERMS, draw=lambda drawn=drawn: drawn)
         with sessions() as session:  # not committed: the same question for each draw
-            chosen = work.claim(session, terms, limit=1, megapixels=100)
+            chosen = claiming.claim(session, terms, limit=1, megapixels=100)
             session.rollback()
         assert [job.id for job in chosen] == [late]
 
@@ -118,7 +135,7 @@ def test_lanes_follow_one_another_and_the_drawn_one_leads(sessions: Sessions) ->
 
     def order(drawn: Lane) -> list[tuple[Lane, int]]:
         with sessions() as session:
-            claimed = work.claim(session, replace(TERMS, draw=lambda: drawn), limit=8, megapixels=100)
+            claimed = claiming.claim(session, replace(TERMS, draw=lambda: drawn), limit=8, megapixels=100)
             session.rollback()
         return [ids[job.id] for job in claimed]
 
@@ -231,7 +248,7 @@ def test_a_late_workers_finish_is_refused(sessions: Sessions) -> None:
     with sessions.begin() as session:
         assert work.return_lost(session, max_crashes=3, limit=10) == 1
     with sessions.begin() as session:
-        [second] = work.claim_suspect(session, TERMS)
+        [second] = claiming.claim_suspect(session, TERMS)
     assert second.attempt == 2
     with sessions.begin() as session:
         assert not work.complete(session, late, outcome(late))
@@ -256,7 +273,7 @@ def test_a_suspect_is_kept_from_healthy_work_and_fails_after_its_crashes(session
             work.return_lost(session, max_crashes=3, limit=10)
         assert claim(sessions) == []  # never among healthy work again
         with sessions.begin() as session:
-            take = work.claim_suspect(session, TERMS)
+            take = claiming.claim_suspect(session, TERMS)
     assert crashes == 4
     with sessions() as session:
         job = session.scalars(select(Job)).one()

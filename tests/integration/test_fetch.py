@@ -15,7 +15,7 @@ from config.settings import Settings
 from db.models import Fetch, Job, JobStatus
 from db.session import Sessions
 from db.webhook_models import WebhookDelivery, WebhookEvent
-from jobs import fetching, service, work
+from jobs import claiming, fetching, service
 from jobs.egress import Policy
 from jobs.ids import job_public_id
 from storage.local import LocalStorage
@@ -92,8 +92,8 @@ def test_a_photo_arrives_and_its_job_is_due(build, sessions: Sessions, receiver:
         assert file.read() == PHOTO
     assert fetch_of(sessions, job_id).due_at is None
     with sessions.begin() as session:
-        terms = work.Terms(worker="gpu0@test", lease_s=60, resolve=lambda _: ("unet-fast@1", "torch"))
-        assert [job.id for job in work.claim(session, terms, limit=8, megapixels=100)] == [job_id]
+        terms = claiming.Terms(worker="gpu0@test", lease_s=60, resolve=lambda _: ("unet-fast@1", "torch"))
+        assert [job.id for job in claiming.claim(session, terms, limit=8, megapixels=100)] == [job_id]
 
 
 def test_redirects_are_followed_each_one_checked(build, sessions: Sessions, receiver: Receiver) -> None:

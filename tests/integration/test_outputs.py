@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 from config.settings import Settings
 from db import jobs as rows
 from db.models import Job, JobStatus, Output
-from jobs import outputs, work
+from jobs import claiming, outputs, work
 from jobs.errors import JobError
 from jobs.ids import job_public_id
 from jobs.output_params import OutputParams
@@ -119,9 +119,9 @@ def test_a_late_worker_cannot_finish_an_output(world: GpuWorld) -> None:
     job_id = world.add()
     world.drain()
     more = ask(world, job_id)
-    terms = work.Terms("late", 60, world.res.terms.resolve)
+    terms = claiming.Terms("late", 60, world.res.terms.resolve)
     with world.res.sessions.begin() as session:
-        [late] = work.claim(session, terms, limit=8, megapixels=100)
+        [late] = claiming.claim(session, terms, limit=8, megapixels=100)
     assert (late.output_id, late.id, late.attempt, late.matte is not None) == (more, job_id, 1, True)
     with world.res.sessions.begin() as session:
         work.renew(session, [late.held], lease_s=90)
@@ -198,5 +198,5 @@ def test_outputs_share_turns_with_jobs(world: GpuWorld) -> None:
         ask(world, job_id, f"more-{number}")
     world.add(photo(product=(3, 2, 1)))
     with world.res.sessions.begin() as session:
-        claimed = work.claim(session, world.res.terms, limit=2, megapixels=100)
+        claimed = claiming.claim(session, world.res.terms, limit=2, megapixels=100)
     assert {job.output_id is None for job in claimed} == {True, False}

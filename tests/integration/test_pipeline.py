@@ -96,12 +96,12 @@ def test_a_photo_that_breaks_the_network_fails_alone(world: GpuWorld) -> None:
             raise RuntimeError("this one")
 
     world.segmenter.before_predict = refuse_red
-    good = [world.add(photo(product=(n, 0, 0))) for n in range(3)]
+    good = [world.add(photo(product=(n, 0, 0))) for n in range(7)]
     bad = world.add(photo(product=RED))
     world.drain()
     assert set(world.statuses(good)) == {JobStatus.SUCCEEDED}
     assert (world.job(bad).status, world.job(bad).error_code) == (JobStatus.FAILED, "job_broke")
-    assert world.segmenter.microbatches == [4, 1, 1, 1, 1]
+    assert world.segmenter.microbatches == [8] + [1] * 8
 
 
 @pytest.mark.parametrize("fits", [4, 2, 1])

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from config.settings import Settings
 from db.models import Job, JobStatus
-from jobs import work
+from jobs import claiming, work
 from tests.factories import make_key
 from tests.gpu_worker import GpuWorld, photo
 
@@ -37,7 +37,7 @@ def lose(world: GpuWorld) -> int:
 def claim_and_vanish(world: GpuWorld, count: int) -> None:
     """A worker that took jobs and was killed."""
     with world.res.sessions.begin() as session:
-        assert len(work.claim(session, world.res.terms, limit=count, megapixels=1e6)) == count
+        assert len(claiming.claim(session, world.res.terms, limit=count, megapixels=1e6)) == count
     assert lose(world) == count
 
 
@@ -199,7 +199,7 @@ def test_a_claim_while_the_database_is_away_ends_the_drain_quietly(
         raise OperationalError("SELECT", {}, Exception("the database system is starting up"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(work, "claim", refuse)
+        patch.setattr(claiming, "claim", refuse)
         world.drain()
     assert world.job(job_id).status is JobStatus.QUEUED
     world.drain()
@@ -208,16 +208,16 @@ def test_a_claim_while_the_database_is_away_ends_the_drain_quietly(
 
 def test_a_drain_that_breaks_off_gives_back_what_it_claimed(world: GpuWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = [world.add(photo(product=(n, 0, 0))) for n in range(3)]
-    claim, calls = work.claim, []
+    claim, calls = claiming.claim, []
 
-    def once(session: Session, terms: work.Terms, **_: Any) -> Any:
+    def once(session: Session, terms: claiming.Terms, **_: Any) -> Any:
         calls.append(1)
         if len(calls) > 1:
             raise RuntimeError("no one thought of this")
         return claim(session, terms, limit=1, megapixels=1e6)
 
     with monkeypatch.context() as patch:
-        patch.setattr(work, "claim", once)
+        patch.setattr(claiming, "claim", once)
         with pytest.raises(RuntimeError):
             world.drain()
     assert world.res.pulse.held() == []

@@ -18,7 +18,7 @@ from db import workers
 from db.models import Fetch, Job, JobStatus, Matte, Output, Verdict, WorkerHeartbeat
 from db.session import Sessions
 from db.webhook_models import WebhookDelivery, WebhookEvent
-from jobs import service, work
+from jobs import claiming, service, work
 from jobs.ids import job_public_id, new_id
 from jobs.values import ClaimedJob, NewMatte, Outcome, StoredOutput
 from storage.local import LocalStorage
@@ -27,7 +27,7 @@ from tests.factories import make_job, make_key
 from worker import sweep
 
 Build = Callable[..., sweep.SweepResources]
-TERMS = work.Terms(worker="gpu0@test", lease_s=60, resolve=lambda _: ("unet-fast@1", "torch"))
+TERMS = claiming.Terms(worker="gpu0@test", lease_s=60, resolve=lambda _: ("unet-fast@1", "torch"))
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def finish(sessions: Sessions, storage: LocalStorage, *, ago: timedelta, matte: 
     with sessions.begin() as session:
         job_id = make_job(session, make_key(session).id, webhook_url="https://catalog.example/hook").id
     with sessions.begin() as session:
-        [job] = work.claim(session, TERMS, limit=1, megapixels=100)
+        [job] = claiming.claim(session, TERMS, limit=1, megapixels=100)
     matte_id = matte or new_id()
     files = [f"jobs/{job_id.hex}/input", f"jobs/{job_id.hex}/1/cutout.png", f"mattes/{matte_id.hex}.png"]
     for key in files:
@@ -120,8 +120,8 @@ def test_a_dead_workers_jobs_are_due_again_and_rung_for_at_once(build: Build, se
         for _ in range(3):
             make_job(session, key)
     with sessions.begin() as session:
-        lost = work.claim(session, TERMS, limit=2, megapixels=100)
-        held = work.claim(session, TERMS, limit=1, megapixels=100)
+        lost = claiming.claim(session, TERMS, limit=2, megapixels=100)
+        held = claiming.claim(session, TERMS, limit=1, megapixels=100)
         session.execute(update(Job).where(Job.id.in_([job.id for job in lost])).values(leased_until=func.now()))
     report = sweep.sweep(build())
     assert (report["returned"], report["rung"]) == (2, 1)
@@ -268,7 +268,7 @@ def test_two_sweepers_at_once_do_everything_once(build: Build, sessions, storage
         for _ in range(30):
             make_job(session, key)
     with sessions.begin() as session:
-        work.claim(session, TERMS, limit=30, megapixels=1000)
+        claiming.claim(session, TERMS, limit=30, megapixels=1000)
         session.execute(update(Job).where(Job.status == JobStatus.PROCESSING).values(leased_until=func.now()))
     reports: list[dict[str, int]] = []
     sweepers = [build(), build()]

@@ -14,13 +14,13 @@ from PIL import Image
 from config.settings import Settings
 from db.models import Verdict
 from db.session import Sessions
-from jobs import work
+from jobs import claiming, work
 from jobs.ids import new_id
 from jobs.values import NewMatte, Outcome, StoredOutput
 from storage.keys import matte_key, output_key
 from storage.local import LocalStorage
 
-TERMS = work.Terms(worker="gpu0@test", lease_s=60, resolve=lambda _: ("unet-fast@1", "torch"))
+TERMS = claiming.Terms(worker="gpu0@test", lease_s=60, resolve=lambda _: ("unet-fast@1", "torch"))
 CUTOUT = b"a cutout's bytes" * 1000
 MATTE = b"a matte's bytes"
 
@@ -41,7 +41,7 @@ def finish(sessions: Sessions, settings: Settings) -> None:
     """Do for every due job what a gpu worker does."""
     storage = LocalStorage(settings.files_path)
     with sessions.begin() as session:
-        claimed = work.claim(session, TERMS, limit=50, megapixels=1e6)
+        claimed = claiming.claim(session, TERMS, limit=50, megapixels=1e6)
     for job in claimed:
         matte_id = new_id()
         storage.put(matte_key(matte_id), MATTE)
