@@ -3,7 +3,8 @@
 from alembic import context
 
 from config.settings import Settings
-from db.models import Base
+from db import batch_models, key_models, models, webhook_models, worker_models  # noqa: F401 - their tables
+from db.base import Base
 from db.session import build_engine
 
 url = context.config.attributes.get("database_url") or Settings().require_database_url()

@@ -20,8 +20,9 @@ from api.context import Context
 from api.problems import job_problem
 from api.views import job_object
 from db import batches as rows
+from db.base import JobStatus
 from db.batch_models import Batch
-from db.models import Job, JobStatus, Output
+from db.models import Job, Output
 from jobs.filenames import clean_filename, stem_of
 from jobs.ids import job_public_id
 from storage.port import ObjectNotFoundError

@@ -17,7 +17,8 @@ from api.intake import accept
 from api.problems import ProblemError
 from api.uploads import Form
 from api.waiting import peek_in, settle
-from db.models import Job, JobStatus, Output
+from db.base import JobStatus
+from db.models import Job, Output
 from dispatch.names import Bell
 from jobs import service
 from jobs.errors import JobNotCancelableError

@@ -7,8 +7,8 @@ from fastapi import Depends, Query
 from pydantic import AwareDatetime
 
 from api.problems import ProblemError
+from db.base import JobStatus, Verdict
 from db.jobs import JobFilter
-from db.models import JobStatus, Verdict
 from jobs.errors import JobError
 from jobs.fields import is_storable
 from jobs.ids import BATCH_PREFIX, parse_id

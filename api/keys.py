@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from api.schemas import Time
-from db.models import ApiKey, ApiKeySecret
+from db.key_models import ApiKey, ApiKeySecret
 from jobs import keys
 from jobs.fields import Text
 from jobs.keys import DEFAULT_SCOPES, MAX_OVERLAP, OVERLAP

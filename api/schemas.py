@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from db.models import JobStatus, Verdict
+from db.base import JobStatus, Verdict
 
 Time = Annotated[
     datetime,

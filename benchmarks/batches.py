@@ -25,9 +25,10 @@ from cli.embedded import EmbeddedBroker, EmbeddedDatabase
 from config.logging import configure_logging
 from config.settings import Settings
 from db import batches as rows
+from db.base import JobStatus
 from db.batch_models import Batch, LineSource
 from db.migrate import upgrade
-from db.models import Job, JobStatus
+from db.models import Job
 from db.session import Sessions
 from jobs import batches, keys
 from jobs.batches import NewBatch

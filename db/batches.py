@@ -9,8 +9,9 @@ from sqlalchemy import delete, exists, func, insert, select, update
 from sqlalchemy.orm import Session, selectinload
 
 from db import outgoing, paging
+from db.base import JobStatus
 from db.batch_models import BadLine, Batch, BatchStatus, Upload
-from db.models import Fetch, Job, JobStatus
+from db.models import Fetch, Job
 
 OPEN = (JobStatus.QUEUED, JobStatus.PROCESSING)
 

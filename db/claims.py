@@ -14,7 +14,9 @@ from uuid import UUID
 from sqlalchemy import bindparam, exists, func, or_, select, text, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from db.models import ApiKey, Job, JobStatus, Output
+from db.base import JobStatus
+from db.key_models import ApiKey
+from db.models import Job, Output
 
 Row = TypeVar("Row", bound=Job | Output)
 Table: TypeAlias = type[Job] | type[Output]

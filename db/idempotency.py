@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from db.models import IdempotencyKey
+from db.key_models import IdempotencyKey
 
 
 def find(session: Session, *, api_key_id: UUID, route: str, key: str) -> IdempotencyKey | None:

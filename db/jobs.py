@@ -12,9 +12,10 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session, selectinload
 
 from db import paging
+from db.base import JobStatus, Verdict
 from db.batch_models import Batch, Upload
 from db.claims import Row, Table
-from db.models import Fetch, Job, JobStatus, Matte, Output, Verdict
+from db.models import Fetch, Job, Matte, Output
 from db.webhook_models import WebhookEvent
 
 _OF_THE_FILE = ("key", "sha256", "width", "height", "bytes", "verdict", "reasons", "facts")

@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, case, func, or_, select, update
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from db import paging
-from db.models import ApiKey, ApiKeySecret, Job
+from db.key_models import ApiKey, ApiKeySecret
+from db.models import Job
 
 # Noting every use would write a row per request; the minute is close enough.
 _USE_GRAIN = timedelta(minutes=1)

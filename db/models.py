@@ -1,122 +1,28 @@
-"""The tables. A job exists when its row is committed; everything else follows from rows.
+"""The tables of jobs. A job exists when its row is committed; everything else follows from rows.
 
-Those of batches are in `db.batch_models`, those of webhooks in `db.webhook_models`.
+Those of batches, keys, webhooks and workers are in `db.batch_models`, `db.key_models`, `db.webhook_models` and
+`db.worker_models`.
 """
 
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    DateTime,
-    Enum,
     ForeignKey,
-    Identity,
     Index,
     Integer,
-    MetaData,
     SmallInteger,
-    Text,
     UniqueConstraint,
     func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
-
-
-class JobStatus(StrEnum):
-    """Where a job stands. The last four are final."""
-
-    QUEUED = "queued"  # committed; waits for its photo or for a worker
-    PROCESSING = "processing"  # claimed by a worker, under a lease
-    SUCCEEDED = "succeeded"  # outputs stored
-    FAILED = "failed"  # `error_code` says why
-    CANCELED = "canceled"  # by its owner
-    EXPIRED = "expired"  # its deadline passed first
-
-
-class Verdict(StrEnum):
-    """What the quality check thinks of a matte; apart from the status."""
-
-    PASS = "pass"  # noqa: S105 - a verdict, not a password
-    REVIEW = "review"
-    FAIL = "fail"
-
-
-def text_enum(kind: type[StrEnum], name: str) -> Enum:
-    """Text with a CHECK: a new value is one small migration, where a native enum needs more."""
-    return Enum(
-        kind,
-        name=name,
-        native_enum=False,
-        create_constraint=True,
-        values_callable=lambda e: [v.value for v in e],
-    )
-
-
-class Base(DeclarativeBase):
-    """Common metadata: named constraints, times with a zone."""
-
-    metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as a class attribute
-        datetime: DateTime(timezone=True),
-        str: Text(),
-        dict[str, Any]: JSONB(),
-        list[str]: JSONB(),
-    }
-
-
-class ApiKey(Base):
-    """A caller. What it shows to be let in stands in `ApiKeySecret`; the webhook secret is needed to sign."""
-
-    __tablename__ = "api_keys"
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    name: Mapped[str]
-    scopes: Mapped[list[str]]
-    webhook_secret: Mapped[str]
-    previous_webhook_secret: Mapped[str | None]  # signs too, until the time below: what a rotation replaced
-    previous_webhook_secret_until: Mapped[datetime | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    expires_at: Mapped[datetime | None]
-    revoked_at: Mapped[datetime | None]
-    # Limits of its own; the service's where null, none where 0.
-    requests_per_minute: Mapped[int | None]
-    megapixels_per_minute: Mapped[int | None]
-    queue_depth: Mapped[int | None]
-    last_claimed_at: Mapped[datetime | None]  # whose turn it is: the key served longest ago comes first
-    last_fetched_at: Mapped[datetime | None]  # the same for its downloads
-    files_retention: Mapped[timedelta | None]  # of its jobs' files; the service's where null
-
-    secrets: Mapped[list["ApiKeySecret"]] = relationship(lazy="raise", order_by="ApiKeySecret.created_at")
-
-
-class ApiKeySecret(Base):
-    """What lets a caller in, as a hash. A rotated key has two for a while; its jobs stay its own."""
-
-    __tablename__ = "api_key_secrets"
-    __table_args__ = (Index("ix_api_key_secrets_key", "api_key_id"),)
-
-    short: Mapped[str] = mapped_column(primary_key=True)  # the part that may be shown
-    api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id"))
-    sha256: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    expires_at: Mapped[datetime | None]  # set by the rotation that replaces it
-    last_used_at: Mapped[datetime | None]
-
-    key: Mapped[ApiKey] = relationship(lazy="raise", viewonly=True)
+from db.base import Base, JobStatus, Verdict, text_enum
 
 
 class Matte(Base):
@@ -323,36 +229,6 @@ class Output(Claimable, Base):
     bbox_xyxy_px: Mapped[list[int] | None] = mapped_column(JSONB(none_as_null=True))
 
 
-class IdempotencyKey(Base):
-    """A reply that was given once and is given again to the same request; committed with what the request made."""
-
-    __tablename__ = "idempotency_keys"
-    __table_args__ = (
-        Index("ix_idempotency_keys_forget", "created_at"),
-        Index("ix_idempotency_keys_subject", "subject_id"),
-    )
-
-    api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id"), primary_key=True)
-    route: Mapped[str] = mapped_column(primary_key=True)  # method and path
-    key: Mapped[str] = mapped_column(primary_key=True)
-    fingerprint: Mapped[str]  # sha256 of what the request asked for
-    status: Mapped[int] = mapped_column(SmallInteger)
-    headers: Mapped[dict[str, Any]]
-    body: Mapped[str]
-    subject_id: Mapped[UUID | None]  # the job or batch that was made: its deletion scrubs the reply
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class Secret(Base):
-    """A random secret that all processes share, made by the first one that needs it."""
-
-    __tablename__ = "secrets"
-
-    name: Mapped[str] = mapped_column(primary_key=True)
-    value: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
 class Fetch(Base):
     """A photo to be downloaded for a job; due until it is here or given up."""
 
@@ -379,53 +255,3 @@ class Fetch(Base):
     attempt: Mapped[int] = mapped_column(Integer, server_default="0")
     due_at: Mapped[datetime | None] = mapped_column(server_default=func.now())  # a lease is a due time in the future
     last_error: Mapped[str | None]
-
-
-class ModelVersion(Base):
-    """A version of a model that somebody imported. Rows are written once and never changed."""
-
-    __tablename__ = "models"
-
-    id: Mapped[str] = mapped_column(primary_key=True)  # name@version, as jobs record it
-    name: Mapped[str]
-    version: Mapped[str]
-    spec: Mapped[dict[str, Any]]
-    key: Mapped[str]  # of the weights in the store
-    sha256: Mapped[str]
-    bytes: Mapped[int] = mapped_column(BigInteger)
-    source: Mapped[str]  # where it was imported from
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class Promotion(Base):
-    """Which version a name stands for: its newest promotion that was not rolled back."""
-
-    __tablename__ = "model_promotions"
-    __table_args__ = (
-        Index("ix_model_promotions_current", "name", "id", postgresql_where=text("rolled_back_at IS NULL")),
-    )
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    name: Mapped[str]
-    model_id: Mapped[str]  # in the registry, or one that comes with the package
-    promoted_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    rolled_back_at: Mapped[datetime | None]
-
-
-class WorkerHeartbeat(Base):
-    """A live worker process; written by its loop, and by a timer when idle."""
-
-    __tablename__ = "workers"
-
-    name: Mapped[str] = mapped_column(primary_key=True)
-    kind: Mapped[str]
-    pid: Mapped[int]
-    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    beat_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    progress_at: Mapped[datetime | None]
-    model_version: Mapped[str | None]
-    runtime: Mapped[str | None]
-    problem: Mapped[str | None]  # what it could not do and lives with, such as a promoted model that does not load
-    # Since the process started: `jobs`, and milliseconds of each stage, `commit_ms` with them, which no job's own
-    # metrics can hold.
-    totals: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))

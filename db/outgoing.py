@@ -13,9 +13,11 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, exists, func, insert, or_, select, text, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from db.base import JobStatus
 from db.batch_models import Batch
 from db.claims import TABLES, WINDOW_FACTOR, Table, take_turn
-from db.models import ApiKey, Fetch, Job, JobStatus
+from db.key_models import ApiKey
+from db.models import Fetch, Job
 from db.webhook_models import DeliveryStatus, WebhookDelivery
 
 # As `db.claims` takes jobs, over `ix_fetches_claim`: everybody's first photo before anybody's second, the key that was

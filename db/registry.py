@@ -7,7 +7,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
-from db.models import ModelVersion, Promotion
+from db.worker_models import ModelVersion, Promotion
 
 
 def add(session: Session, **values: Any) -> bool:

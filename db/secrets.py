@@ -4,7 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from db.models import Secret
+from db.key_models import Secret
 
 
 def get_or_keep(session: Session, name: str, fresh: str) -> str:

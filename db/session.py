@@ -5,7 +5,7 @@ from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import batch_models, webhook_models  # noqa: F401 - a flush must know every table that a foreign key names
+from db import batch_models, key_models, webhook_models, worker_models  # noqa: F401 - foreign keys name their tables
 
 Sessions = sessionmaker[Session]
 

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from db.models import Base, text_enum
+from db.base import Base, text_enum
 
 
 class DeliveryStatus(StrEnum):

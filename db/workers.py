@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from db.models import WorkerHeartbeat
+from db.worker_models import WorkerHeartbeat
 
 
 def beat(session: Session, name: str, *, progressed: bool, **values: Any) -> None:

@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session
 
 from db import batches as rows
 from db import keys, uploads
+from db.base import JobStatus
 from db.batch_models import Batch, BatchStatus, Upload
 from db.jobs import count_open
-from db.models import JobStatus
 from jobs import batches, events
 from jobs.errors import FieldError, JobError
 from jobs.filenames import clean_filename, filename_of_url

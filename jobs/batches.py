@@ -10,8 +10,9 @@ from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from db import batches as rows
+from db.base import JobStatus
 from db.batch_models import BadLine, Batch, BatchStatus, LineSource
-from db.models import Job, JobStatus
+from db.models import Job
 from jobs import events
 from jobs.cursors import cursors
 from jobs.errors import JobError

@@ -79,7 +79,8 @@ def _lease(session: Session, terms: Terms, chosen: Sequence[claims.Candidate]) -
     claims.take_turn(session, sorted({candidate.api_key_id for candidate in chosen}))
     told = events.record_processing(session, leased_jobs)
     claimed: dict[UUID, ClaimedJob] = {}
-    for row in [*leased_jobs, *leased_outputs]:
+    leased: list[Job | Output] = [*leased_jobs, *leased_outputs]
+    for row in leased:
         try:
             claimed[row.id] = _read(session, terms, row, told)
         except JobError as error:

@@ -7,7 +7,7 @@ from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from db import jobs as rows
-from db.models import JobStatus
+from db.base import JobStatus
 from jobs import events
 from jobs.lifecycle import sources
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from db import jobs as rows
 from db import outgoing
-from db.models import JobStatus
+from db.base import JobStatus
 from jobs import events, lanes
 from jobs.errors import JobError
 from jobs.lanes import Lane

@@ -18,7 +18,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from db import keys as rows
-from db.models import ApiKey, ApiKeySecret
+from db.key_models import ApiKey, ApiKeySecret
 from jobs.errors import JobError
 from jobs.ids import KEY_PREFIX, new_id, parse_id
 from jobs.quotas import OwnQuotas

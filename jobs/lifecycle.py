@@ -10,7 +10,7 @@ queued -> processing -> succeeded
 import random
 from datetime import timedelta
 
-from db.models import JobStatus
+from db.base import JobStatus
 
 TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.QUEUED: frozenset(

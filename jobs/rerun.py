@@ -8,8 +8,8 @@ from typing import Any, BinaryIO
 from sqlalchemy.orm import Session
 
 from db import batches as rows
+from db.base import JobStatus
 from db.batch_models import Batch, Upload
-from db.models import JobStatus
 from jobs.ids import UPLOAD_PREFIX
 from jobs.lines import KNOWN_FIELDS
 from jobs.manifest import read_lines

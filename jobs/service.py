@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from db import jobs as rows
 from db import keys, outgoing
+from db.base import JobStatus
 from db.jobs import EVERY, JobFilter
-from db.models import Job, JobStatus
+from db.models import Job
 from jobs import events, idempotency
 from jobs.cursors import cursors
 from jobs.errors import FieldError, JobError, JobNotCancelableError, JobNotFoundError

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from db.models import Job, Output, Verdict
+from db.base import Verdict
+from db.models import Job, Output
 from jobs.lanes import Lane
 from jobs.params import JobParams
 

@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from db import claims
 from db import jobs as rows
-from db.models import Job, JobStatus, Output
+from db.base import JobStatus
+from db.models import Job, Output
 from jobs import events
 from jobs.errors import JobError
 from jobs.ids import new_id

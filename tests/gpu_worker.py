@@ -11,7 +11,8 @@ from PIL import Image
 from sqlalchemy import func, select, update
 
 from config.settings import Settings
-from db.models import Job, JobStatus, Matte, Output
+from db.base import JobStatus
+from db.models import Job, Matte, Output
 from db.webhook_models import WebhookEvent
 from dispatch.celery_app import build_celery
 from dispatch.doorbell import Doorbell

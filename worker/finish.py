@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from config.settings import Settings
 from db import jobs as rows
-from db.models import Verdict
+from db.base import Verdict
 from db.session import DATABASE_AWAY, Sessions
 from dispatch.doorbell import Doorbell
 from dispatch.names import Bell

@@ -18,8 +18,8 @@ from api.openapi import problems
 from api.paging import EndingBefore, Limit, StartingAfter, set_links
 from api.uploads import Form, read_form, read_json
 from api.views import job_object
+from db.base import JobStatus
 from db.batch_models import BatchStatus
-from db.models import JobStatus
 from dispatch.names import Bell
 from jobs import batches
 from jobs.fields import JobCreate

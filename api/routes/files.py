@@ -14,7 +14,8 @@ from api.openapi import FILE_RESPONSE, problems
 from api.problems import ProblemError
 from api.routes.jobs import JobId
 from api.waiting import IfNoneMatch, matches
-from db.models import Job, JobStatus, Matte, Output
+from db.base import JobStatus
+from db.models import Job, Matte, Output
 from jobs import service
 from jobs.filenames import content_disposition, stem_of
 from jobs.lifecycle import FINAL

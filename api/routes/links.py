@@ -13,7 +13,7 @@ from api.openapi import problems
 from api.problems import ProblemError
 from api.routes.jobs import JobId
 from api.schemas import LinkedOutput, Links
-from db.models import JobStatus
+from db.base import JobStatus
 from jobs import links, service
 from jobs.durations import Duration, parse_duration
 

@@ -14,7 +14,7 @@ from cli.processes import Child, complete, settings_environment
 from cli.stack import SERVICES
 from config.settings import Settings
 from db import workers
-from db.models import JobStatus
+from db.base import JobStatus
 from db.session import Sessions, build_engine, build_sessions
 from jobs import keys
 from jobs.lifecycle import FINAL

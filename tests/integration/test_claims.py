@@ -9,8 +9,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, select, text, update
 
+from db.base import JobStatus, Verdict
 from db.claims import CLAIM_SQL
-from db.models import Fetch, Job, JobStatus, Output, Verdict
+from db.models import Fetch, Job, Output
 from db.session import Sessions
 from db.webhook_models import WebhookDelivery, WebhookEvent
 from jobs import claiming, deadlines, service, work

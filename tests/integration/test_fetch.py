@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import func, select, update
 
 from config.settings import Settings
-from db.models import Fetch, Job, JobStatus
+from db.base import JobStatus
+from db.models import Fetch, Job
 from db.session import Sessions
 from db.webhook_models import WebhookDelivery, WebhookEvent
 from jobs import claiming, fetching, service

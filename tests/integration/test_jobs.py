@@ -8,7 +8,8 @@ from sqlalchemy import func, select, update
 from db import jobs as rows
 from db import keys as key_rows
 from db import outgoing
-from db.models import Fetch, Job, JobStatus, Matte
+from db.base import JobStatus
+from db.models import Fetch, Job, Matte
 from db.session import Sessions
 from db.webhook_models import WebhookEvent
 from jobs import keys, service, work

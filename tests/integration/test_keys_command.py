@@ -7,7 +7,7 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 from cli.main import app
-from db.models import ApiKey
+from db.key_models import ApiKey
 from db.session import Sessions
 from jobs import keys
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from config.settings import Settings
-from db.models import JobStatus
+from db.base import JobStatus
 from jobs.output_params import OutputParams
 from jobs.params import JobParams
 from tests.gpu_worker import GpuWorld

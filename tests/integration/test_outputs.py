@@ -11,7 +11,8 @@ from sqlalchemy import func, select, update
 
 from config.settings import Settings
 from db import jobs as rows
-from db.models import Job, JobStatus, Output
+from db.base import JobStatus
+from db.models import Job, Output
 from jobs import claiming, outputs, work
 from jobs.errors import JobError
 from jobs.ids import job_public_id

@@ -10,7 +10,8 @@ from PIL import Image
 from sqlalchemy import update
 
 from config.settings import Settings
-from db.models import Job, JobStatus, Verdict
+from db.base import JobStatus, Verdict
+from db.models import Job
 from dispatch.names import Bell
 from jobs.output_params import OutputParams
 from jobs.params import JobParams

@@ -13,7 +13,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from config.settings import Settings
-from db.models import Job, JobStatus
+from db.base import JobStatus
+from db.models import Job
 from jobs import claiming, work
 from tests.factories import make_key
 from tests.gpu_worker import GpuWorld, photo

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import select
 
 from config.settings import Settings
-from db.models import JobStatus, ModelVersion
+from db.base import JobStatus
 from db.session import Sessions
+from db.worker_models import ModelVersion
 from jobs import registry
 from jobs.models import Models as JobModels
 from jobs.params import JobParams

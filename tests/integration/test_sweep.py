@@ -15,9 +15,11 @@ from sqlalchemy.orm import Session
 
 from config.settings import Settings
 from db import workers
-from db.models import Fetch, Job, JobStatus, Matte, Output, Verdict, WorkerHeartbeat
+from db.base import JobStatus, Verdict
+from db.models import Fetch, Job, Matte, Output
 from db.session import Sessions
 from db.webhook_models import WebhookDelivery, WebhookEvent
+from db.worker_models import WorkerHeartbeat
 from jobs import claiming, service, work
 from jobs.ids import job_public_id, new_id
 from jobs.values import ClaimedJob, NewMatte, Outcome, StoredOutput

@@ -15,7 +15,9 @@ from sqlalchemy import select
 from cli.processes import settings_environment
 from config.settings import Settings
 from db import workers
-from db.models import Job, JobStatus, WorkerHeartbeat
+from db.base import JobStatus
+from db.models import Job
+from db.worker_models import WorkerHeartbeat
 from dispatch.names import TASKS, Bell
 from jobs import registry
 from jobs.models import Models

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from config.settings import Settings
-from db.models import Verdict
+from db.base import Verdict
 from db.session import Sessions
 from jobs import claiming, work
 from jobs.ids import new_id

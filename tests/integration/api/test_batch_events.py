@@ -5,8 +5,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy import func, select, update
 
 from config.settings import Settings
+from db.base import JobStatus
 from db.batch_models import Batch
-from db.models import Job, JobStatus
+from db.models import Job
 from db.session import Sessions
 from tests.batches import batch_worker, jsonl, submit
 from tests.integration.api.test_waiting import events_in, meanwhile

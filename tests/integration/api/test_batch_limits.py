@@ -7,7 +7,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy import func, select, update
 
 from config.settings import Settings
-from db.models import ApiKey, Job
+from db.key_models import ApiKey
+from db.models import Job
 from db.session import Sessions
 from jobs.manifest import MAX_LINE_BYTES
 from tests.batches import BatchWorker, batch_worker, jsonl, submit

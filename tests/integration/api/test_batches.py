@@ -10,8 +10,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy import func, select, update
 
 from config.settings import Settings
+from db.base import JobStatus
 from db.batch_models import Batch, Upload
-from db.models import Fetch, Job, JobStatus
+from db.models import Fetch, Job
 from db.session import Sessions
 from db.webhook_models import WebhookDelivery, WebhookEvent
 from jobs.ids import parse_id

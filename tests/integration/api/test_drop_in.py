@@ -19,7 +19,8 @@ from removebg import RemoveBg
 from sqlalchemy import select
 
 from config.settings import Settings
-from db.models import Job, JobStatus
+from db.base import JobStatus
+from db.models import Job
 from db.session import Sessions
 from jobs import keys
 from jobs.keys import IssuedKey, Scope

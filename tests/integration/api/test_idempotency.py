@@ -12,7 +12,8 @@ from sqlalchemy import func, select, text, update
 
 from api.idempotency import commit_once
 from db import idempotency as rows
-from db.models import IdempotencyKey, Job
+from db.key_models import IdempotencyKey
+from db.models import Job
 from db.session import Sessions
 from jobs.errors import JobError
 from jobs.idempotency import Reply, Ticket, keep

@@ -10,7 +10,8 @@ from sqlalchemy import func, select, update
 
 from config.settings import Settings
 from db import jobs as rows
-from db.models import Job, JobStatus
+from db.base import JobStatus
+from db.models import Job
 from db.session import Sessions
 from db.webhook_models import WebhookEvent
 from jobs.ids import parse_job_id

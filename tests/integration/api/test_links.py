@@ -12,7 +12,8 @@ from sqlalchemy import func, select, update
 from api.app import create_app
 from config.settings import Settings
 from db import jobs as rows
-from db.models import ApiKey, Job, Secret
+from db.key_models import ApiKey, Secret
+from db.models import Job
 from db.session import Sessions
 from jobs.errors import JobError
 from jobs.ids import parse_job_id

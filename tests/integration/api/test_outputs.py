@@ -7,7 +7,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy import func, select, update
 
 from config.settings import Settings
-from db.models import JobStatus, Output
+from db.base import JobStatus
+from db.models import Output
 from db.session import Sessions
 from jobs.output_params import MAX_OUTPUTS_OF_JOB
 from tests.integration.api.support import CUTOUT, finish, submit

@@ -10,8 +10,10 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event, func, select, text, update
 
 from config.settings import Settings
+from db.base import JobStatus, Verdict
 from db.jobs import JobFilter
-from db.models import ApiKey, Job, JobStatus, Verdict
+from db.key_models import ApiKey
+from db.models import Job
 from db.session import Sessions
 from jobs.ids import job_public_id, new_id, parse_job_id
 from tests.integration.api.support import finish, photo, stored, submit

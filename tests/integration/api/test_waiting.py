@@ -14,7 +14,8 @@ from sqlalchemy import func, text, update
 
 from api.app import create_app
 from config.settings import Settings
-from db.models import Job, JobStatus
+from db.base import JobStatus
+from db.models import Job
 from db.session import Sessions
 from jobs.ids import parse_job_id
 from jobs.keys import IssuedKey

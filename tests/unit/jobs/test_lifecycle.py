@@ -1,7 +1,7 @@
 import random
 from datetime import timedelta
 
-from db.models import JobStatus
+from db.base import JobStatus
 from jobs.ids import job_public_id, new_id, parse_job_id
 from jobs.lifecycle import FINAL, TRANSITIONS, retry_delay, sources
 
