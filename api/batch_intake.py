@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from tempfile import SpooledTemporaryFile
 from typing import Annotated, Any, BinaryIO, cast
 from uuid import UUID
@@ -18,15 +19,15 @@ from api.problems import ProblemError, from_job_error, job_problem
 from api.uploads import Form, Upload
 from db import uploads
 from db.batch_models import LineSource
-from jobs import batch_work, batches
+from jobs import batch_work, batches, service
 from jobs.archive import Archive, ArchiveLimits
 from jobs.batches import NewBatch
 from jobs.errors import FieldError, JobError, pointer_to
-from jobs.fields import judge
 from jobs.filenames import clean_filename
 from jobs.idempotency import Ticket
 from jobs.ids import new_id
-from jobs.lines import Judge, Line, check_uploads, in_chunks
+from jobs.keys import Caller
+from jobs.lines import Judge, Line, LineTerms, check_uploads, in_chunks
 from jobs.manifest import sniff
 from jobs.reading import judged_entries, judged_lines, read_photo
 from storage.keys import manifest_key
@@ -39,6 +40,8 @@ _START_BYTES = 4096
 _CHUNK_LINES = 500
 _SPOOL_BYTES = 1 << 20
 _CHUNK_BYTES = 64 * 1024
+OF_THE_BATCH = frozenset({"labels", "webhook_url", "expires_in", "deadline"})
+"""Fields that say something of the batch itself; the others are options of its lines."""
 
 Flag = Annotated[bool, Field(strict=False)]
 
@@ -68,8 +71,10 @@ class BatchRequest:
     options: dict[str, Any]
     labels: dict[str, str]
     webhook_url: str | None
+    deadline: datetime | None
     source: LineSource
     upload: Upload
+    terms: LineTerms
 
     @property
     def file(self) -> BinaryIO:
@@ -77,18 +82,20 @@ class BatchRequest:
         self.upload.file.seek(0)
         return cast("BinaryIO", self.upload.file)
 
-    @property
-    def defaults(self) -> dict[str, Any]:
-        """Fields of lines that do not say otherwise."""
-        webhook = {"webhook_url": self.webhook_url} if self.flags.item_webhooks and self.webhook_url else {}
-        return {**webhook, **self.options}
+
+def line_terms(context: Context, api_key_id: UUID) -> LineTerms:
+    """What options of a key's batch are judged by that is made now."""
+    with context.sessions.begin() as session:
+        longest = service.retention(session, api_key_id, None, default=context.settings.files_retention)
+    return LineTerms(context.rules, {}, datetime.now(UTC), longest)
 
 
-def parse_batch(form: Form, context: Context) -> BatchRequest:
+def parse_batch(form: Form, context: Context, *, api_key_id: UUID) -> BatchRequest:
     """Judge a form: its options, and what its file is. `ProblemError`, `JobError`."""
     flags, fields = _flags(form.fields)
-    judged = judge(fields, context.rules)
-    errors = list(judged.errors)
+    terms = line_terms(context, api_key_id)
+    judged, schedule, found = terms.judge(fields)
+    errors = list(found)
     if judged.names_url:
         errors.append(FieldError("/image_url", "unknown_field", "Photos are named by the lines of the manifest."))
     if errors:
@@ -103,8 +110,18 @@ def parse_batch(form: Form, context: Context) -> BatchRequest:
     limit = context.settings.batch_max_manifest_bytes
     if source is not LineSource.ZIP and form.upload.size_bytes > limit:
         raise ProblemError("file_too_large", f"A manifest has at most {limit} bytes.")
-    options = {name: value for name, value in fields.items() if name not in {"labels", "webhook_url"}}
-    asked = BatchRequest(flags, options, judged.labels, judged.webhook_url, source, form.upload)
+    options = {name: value for name, value in fields.items() if name not in OF_THE_BATCH}
+    defaults = batches.line_defaults(options, judged.webhook_url, item_webhooks=flags.item_webhooks)
+    asked = BatchRequest(
+        flags=flags,
+        options=options,
+        labels=judged.labels,
+        webhook_url=judged.webhook_url,
+        deadline=schedule.deadline,
+        source=source,
+        upload=form.upload,
+        terms=replace(terms, defaults=defaults),
+    )
     if source is LineSource.ZIP:
         Archive(asked.file, ArchiveLimits.from_settings(context.settings))
     return asked
@@ -143,6 +160,7 @@ def accept_batch(
         item_webhooks=asked.flags.item_webhooks,
         skip_invalid=asked.flags.skip_invalid,
         base_url=base_url,
+        deadline_at=asked.deadline,
     )
     return store_and_commit(context, new, asked.file, ticket=ticket)
 
@@ -166,6 +184,7 @@ class Plan:
     report: SpooledTemporaryFile[bytes]
     lines: int = 0
     invalid: int = 0
+    error: JobError | None = None  # why nothing would run
 
     def note(self, line: Line) -> None:
         """Count a line, and write down what is wrong with it."""
@@ -177,9 +196,9 @@ class Plan:
         self.report.write((b"," if self.invalid else b"") + json.dumps(entry).encode())
         self.invalid += 1
 
-    def body(self, *, skip_invalid: bool) -> Iterator[bytes]:
+    def body(self) -> Iterator[bytes]:
         """The reply as a stream: the report may be long."""
-        error = batch_work.refusal(self.lines, self.invalid, skip_invalid=skip_invalid)
+        error = self.error
         head = {
             "object": "batch.plan",
             "source": self.source.value,
@@ -197,14 +216,19 @@ class Plan:
             yield b"]}"
 
 
-def look_ahead(context: Context, asked: BatchRequest, *, api_key_id: UUID) -> Plan:
-    """Judge every line as the worker would. Nothing is stored."""
-    judge_ = Judge(context.rules, asked.defaults, max_items=context.settings.batch_max_items)
+def look_ahead(context: Context, asked: BatchRequest, *, caller: Caller) -> Plan:
+    """Judge every line as the worker would, and whether there is room for the jobs. Nothing is stored."""
+    judge_ = Judge(asked.terms, max_items=context.settings.batch_max_items)
     plan = Plan(asked.source, SpooledTemporaryFile(max_size=_SPOOL_BYTES))  # noqa: SIM115 - `Plan.body` closes it
     is_zip = asked.source is LineSource.ZIP
-    lines = _photos(context, asked, judge_) if is_zip else _lines(context, asked, judge_, api_key_id)
+    lines = _photos(context, asked, judge_) if is_zip else _lines(context, asked, judge_, caller.id)
     for line in lines:
         plan.note(line)
+    plan.error = batch_work.refusal(plan.lines, plan.invalid, skip_invalid=asked.flags.skip_invalid)
+    if plan.error is None:
+        quota = context.limiter.quotas(caller).queue_depth
+        with context.sessions.begin() as session:
+            plan.error = batch_work.no_room(session, caller.id, plan.lines - plan.invalid, quota)
     return plan
 
 

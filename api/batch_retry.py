@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from api.batch_intake import store_and_commit
+from api.batch_intake import OF_THE_BATCH, line_terms, store_and_commit
 from api.context import Context
 from api.idempotency import Answer, look
 from api.problems import ProblemError, from_job_error
@@ -16,10 +16,11 @@ from db.batch_models import Batch, LineSource, Upload
 from jobs import batches, rerun
 from jobs.batches import NewBatch
 from jobs.errors import FieldError, JobError, pointer_to
-from jobs.fields import Judged, judge
+from jobs.fields import Judged
 from jobs.idempotency import Ticket
 from jobs.ids import new_id
 from jobs.rerun import Only
+from jobs.schedule import Schedule
 from storage.keys import manifest_key
 from storage.port import ObjectNotFoundError
 
@@ -39,7 +40,7 @@ class BatchRetry(BaseModel):
     item_webhooks: bool | None = Field(None, description="As for a new batch; the first run's by default.")
 
 
-def parse_retry(fields: dict[str, Any], context: Context) -> tuple[BatchRetry, Judged]:
+def parse_retry(fields: dict[str, Any], context: Context, *, api_key_id: UUID) -> tuple[BatchRetry, Judged, Schedule]:
     """Judge the fields of a retry. `ProblemError`."""
     try:
         asked = BatchRetry.model_validate(fields)
@@ -49,13 +50,13 @@ def parse_retry(fields: dict[str, Any], context: Context) -> tuple[BatchRetry, J
             for found in error.errors(include_url=False)
         ]
         raise _refusal(errors) from error
-    judged = judge(asked.model_extra or {}, context.rules)
-    errors = [error for error in judged.errors if error.pointer != "/image_url"]
+    judged, schedule, found = line_terms(context, api_key_id).judge(asked.model_extra or {})
+    errors = [error for error in found if error.pointer != "/image_url"]
     if judged.names_url:
         errors.append(FieldError("/image_url", "unknown_field", "The photos are those of the first run."))
     if errors:
         raise _refusal(errors)
-    return asked, judged
+    return asked, judged, schedule
 
 
 def _refusal(errors: list[FieldError]) -> ProblemError:
@@ -75,14 +76,14 @@ def accept_retry(
     """Write the new manifest and commit the new batch. `ProblemError`, `JobError`."""
     if (before := look(context.sessions, ticket)) is not None:
         return before
-    asked, judged = parse_retry(fields, context)
+    asked, judged, schedule = parse_retry(fields, context, api_key_id=api_key_id)
     with context.sessions.begin() as session:
         batch = batches.find(session, given_id, api_key_id=api_key_id)
         if batch.status not in batches.FINAL:
             raise ProblemError("not_ready", "The batch has not ended; cancel it, or wait.")
         is_chosen = rerun.chosen_lines(session, batch, asked.only)
     extra = asked.model_extra or {}
-    options = {name: value for name, value in extra.items() if name not in {"labels", "webhook_url"}}
+    options = {name: value for name, value in extra.items() if name not in OF_THE_BATCH}
     with TemporaryFile() as manifest:
         lines = _write(context, batch, is_chosen, options, manifest)
         if not lines:
@@ -101,6 +102,7 @@ def accept_retry(
             item_webhooks=batch.item_webhooks if asked.item_webhooks is None else asked.item_webhooks,
             skip_invalid=batch.skip_invalid if asked.skip_invalid is None else asked.skip_invalid,
             base_url=base_url,
+            deadline_at=schedule.deadline,
             retry_of=batch.id,
         )
         manifest.seek(0)

@@ -10,7 +10,7 @@ from fastapi import Request
 from api.metrics import Metrics
 from api.problems import ProblemError
 from config.settings import Settings
-from db import jobs as rows
+from db import queues
 from db.session import Sessions
 from dispatch.counters import Counters
 from jobs.keys import Caller
@@ -78,7 +78,7 @@ class Limiter:
                 self._depths[key_id] = (depth + 1, good_until)
                 return depth
         with self._sessions.begin() as session:
-            depth = rows.count_open(session, key_id, at_most=at_most)
+            depth = queues.count_open(session, key_id, at_most=at_most)
         with self._lock:
             if len(self._depths) > _MOST_DEPTHS:
                 self._depths.clear()

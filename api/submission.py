@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Annotated
 from uuid import UUID
+
+from fastapi import Header
 
 from api.context import Context
 from api.problems import ProblemError, from_job_error
@@ -13,6 +16,8 @@ from jobs.filenames import clean_filename, filename_of_url
 from jobs.params import JobParams
 from jobs.schedule import Schedule, ScheduleCreate, judge_schedule
 from jobs.values import NewJob, StoredInput
+
+CancelAfter = Annotated[str | None, Header(description="As the field `expires_in`.", examples=["15m"])]
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,15 @@ class Submission:
             priority=self.schedule.priority,
             deadline=self.schedule.deadline,
         )
+
+
+def put_cancel_after(form: Form, header: str | None) -> None:
+    """The header `Cancel-After` is a field like the others from here on. `ProblemError` `invalid_deadline`."""
+    if header is None:
+        return
+    if form.fields.keys() & {"expires_in", "deadline"}:
+        raise ProblemError("invalid_deadline", "Send one of Cancel-After, expires_in and deadline.")
+    form.fields["expires_in"] = header
 
 
 def parse(form: Form, context: Context) -> Submission:

@@ -85,6 +85,7 @@ class Batch(Base):
 
     # Of jobs, as of `counted_at`. `total` is known once every line was read.
     total: Mapped[int] = mapped_column(Integer, server_default="0")
+    made: Mapped[int] = mapped_column(Integer, server_default="0")  # of its lines, so far; exact, unlike the counts
     succeeded: Mapped[int] = mapped_column(Integer, server_default="0")
     failed: Mapped[int] = mapped_column(Integer, server_default="0")  # and those whose deadline passed
     canceled: Mapped[int] = mapped_column(Integer, server_default="0")

@@ -313,13 +313,6 @@ def queue_depths(session: Session) -> Sequence[tuple[str, int, float]]:
     return [(str(status.value), count, float(seconds or 0)) for status, count, seconds in rows]
 
 
-def count_open(session: Session, api_key_id: UUID, *, at_most: int) -> int:
-    """Jobs of a key that are not final, counted up to `at_most`: reads `ix_jobs_list_status` alone."""
-    is_open = Job.status.in_([JobStatus.QUEUED, JobStatus.PROCESSING])
-    query = select(Job.id).where(Job.api_key_id == api_key_id, is_open, Job.deleted_at.is_(None)).limit(at_most)
-    return session.scalars(select(func.count()).select_from(query.subquery())).one()
-
-
 def mark_deleted(session: Session, job_id: UUID) -> None:
     """From now on the job is gone for its owner; the row goes with row retention."""
     session.execute(

@@ -17,13 +17,12 @@ from db import batches as rows
 from db import keys, uploads
 from db.base import JobStatus
 from db.batch_models import Batch, BatchStatus, Upload
-from db.jobs import count_open
+from db.queues import count_open, lock_queue
 from jobs import batches, events
 from jobs.errors import FieldError, JobError
 from jobs.filenames import clean_filename, filename_of_url
 from jobs.ids import new_id
 from jobs.keys import own_quotas
-from jobs.lanes import Lane
 from jobs.lines import Line, check_uploads
 from jobs.progress import smoothed_rate
 from jobs.quotas import OwnQuotas
@@ -102,7 +101,9 @@ def start(session: Session, batch: Batch, terms: Terms) -> Batch | None:
     if seen is None:
         return None
     error = refusal(seen.lines, seen.invalid, skip_invalid=seen.skip_invalid)
-    error = error or _no_room(session, batch.api_key_id, seen.lines - seen.invalid, terms.quotas)
+    if error is None:
+        lock_queue(session, batch.api_key_id)
+        error = no_room(session, batch.api_key_id, seen.lines - seen.invalid, _queue_depth(session, batch, terms))
     if error is not None:
         batches.fail(session, batch, error, attempt=batch.attempt)
         return None
@@ -129,10 +130,13 @@ def refusal(lines: int, invalid: int, *, skip_invalid: bool) -> JobError | None:
     return None
 
 
-def _no_room(session: Session, api_key_id: UUID, jobs: int, service: OwnQuotas) -> JobError | None:
-    """Why a key may not have so many more jobs under way."""
-    key = keys.get(session, api_key_id)
-    quota = own_quotas(key).effective(service).queue_depth if key else None
+def _queue_depth(session: Session, batch: Batch, terms: Terms) -> int | None:
+    key = keys.get(session, batch.api_key_id)
+    return own_quotas(key).effective(terms.quotas).queue_depth if key else None
+
+
+def no_room(session: Session, api_key_id: UUID, jobs: int, quota: int | None) -> JobError | None:
+    """Why a key may not have so many more jobs under way: what its other batches are still to become counts."""
     if quota is None:
         return None
     under_way = count_open(session, api_key_id, at_most=quota)
@@ -144,13 +148,13 @@ def _no_room(session: Session, api_key_id: UUID, jobs: int, service: OwnQuotas) 
 
 def expand(session: Session, batch: Batch, lines: Sequence[Line], terms: Terms) -> bool:
     """Make jobs of lines. False when the batch is no longer ours."""
-    if not _advance(session, batch, lines[-1].number, terms):
+    if not _advance(session, batch, lines, terms):
         return False
     ids = {line.upload_id for line in lines if line.upload_id is not None}
     taken = uploads.take(session, ids, api_key_id=batch.api_key_id) if ids else {}
     now = session.scalars(func.now()).one()
     kept = retention(session, batch.api_key_id, None, default=terms.files_retention)
-    made = [_job_row(batch, line, taken, now, kept) for line in lines]
+    made = [_job_row(batch, line, taken, now, line.schedule.retention or kept) for line in lines]
     rows.add_jobs(session, made)
     if heard := [row["id"] for row in made if not row["is_quiet"]]:
         jobs = rows.jobs_by_id(session, heard)
@@ -161,13 +165,14 @@ def expand(session: Session, batch: Batch, lines: Sequence[Line], terms: Terms) 
     return True
 
 
-def _advance(session: Session, batch: Batch, line: int, terms: Terms) -> bool:
+def _advance(session: Session, batch: Batch, lines: Sequence[Line], terms: Terms) -> bool:
     moved = rows.move(
         session,
         batch.id,
         from_={BatchStatus.IN_PROGRESS},
         attempt=batch.attempt,
-        cursor_line=line,
+        cursor_line=lines[-1].number,
+        made=Batch.made + len(lines),
         due_at=func.now() + timedelta(seconds=terms.lease_s),
     )
     return moved is not None
@@ -188,7 +193,8 @@ def _job_row(batch: Batch, line: Line, taken: Mapping[UUID, Upload], now: dateti
         base_url=batch.base_url,
         labels=line.judged.labels,
         retention=kept,
-        priority=Lane.BULK,
+        priority=line.schedule.priority,
+        deadline=line.schedule.deadline,
         upload_id=upload.id if upload else None,
         is_quiet=line.judged.webhook_url is None and not batch.item_webhooks,
         item=Item(batch.id, line.number, line.custom_id),

@@ -63,10 +63,9 @@ def create(session: Session, new: NewBatch) -> Batch:
     return batch
 
 
-def item_defaults(batch: Batch) -> dict[str, Any]:
-    """Fields of lines that do not say otherwise."""
-    webhook = {"webhook_url": batch.webhook_url} if batch.item_webhooks and batch.webhook_url else {}
-    return {**webhook, **batch.options}
+def line_defaults(options: Mapping[str, Any], webhook_url: str | None, *, item_webhooks: bool) -> dict[str, Any]:
+    """Fields of lines that do not say otherwise: a batch's options, and its URL where its jobs are to be told of."""
+    return {**({"webhook_url": webhook_url} if item_webhooks and webhook_url else {}), **options}
 
 
 def find(session: Session, given_id: str, *, api_key_id: UUID) -> Batch:

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 from uuid import UUID
@@ -10,10 +11,12 @@ from uuid import UUID
 from jobs.errors import FieldError
 from jobs.fields import JobCreate, Judged, Rules, is_storable, judge
 from jobs.ids import UPLOAD_PREFIX, parse_id
+from jobs.lanes import Lane
 from jobs.manifest import RawLine
+from jobs.schedule import Schedule, ScheduleFields, judge_schedule, too_long_kept
 
 MAX_CUSTOM_ID = 256
-KNOWN_FIELDS = ("custom_id", "upload_id", *JobCreate.model_fields)
+KNOWN_FIELDS = ("custom_id", "upload_id", *JobCreate.model_fields, *ScheduleFields.model_fields)
 
 T = TypeVar("T")
 
@@ -25,6 +28,7 @@ class Line:
     number: int
     custom_id: str
     judged: Judged
+    schedule: Schedule
     upload_id: UUID | None
     errors: tuple[FieldError, ...]
     is_last: bool = False
@@ -34,12 +38,40 @@ class Line:
         return replace(self, errors=(*self.errors, error))
 
 
+@dataclass(frozen=True)
+class LineTerms:
+    """What options of lines are judged by.
+
+    `defaults`: fields of lines that do not say otherwise; `made_at`: of the batch, from then on a line's `expires_in`
+    counts; `longest`: how long the key's files stay at most.
+    """
+
+    rules: Rules
+    defaults: Mapping[str, Any]
+    made_at: datetime
+    longest: timedelta
+
+    def judge(self, fields: Mapping[str, Any]) -> tuple[Judged, Schedule, tuple[FieldError, ...]]:
+        """Judge a line's options; with errors neither is to be used."""
+        options, timing = split_schedule({**self.defaults, **fields})
+        judged = judge(options, self.rules)
+        schedule, errors = judge_schedule(timing, now=self.made_at, lane=Lane.BULK)
+        if schedule.retention is not None and schedule.retention > self.longest:
+            errors.append(FieldError("/retention", "invalid_retention", too_long_kept(self.longest)))
+        return judged, schedule, (*judged.errors, *errors)
+
+
+def split_schedule(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(options that say what is made, and what else stands there; the fields of `ScheduleFields`)."""
+    timing = {name: value for name, value in fields.items() if name in ScheduleFields.model_fields}
+    return {name: value for name, value in fields.items() if name not in timing}, timing
+
+
 class Judge:
     """Judges lines in their order; remembers their custom ids, since each may be there once."""
 
-    def __init__(self, rules: Rules, defaults: Mapping[str, Any], *, max_items: int) -> None:
-        self._rules = rules
-        self._defaults = dict(defaults)
+    def __init__(self, terms: LineTerms, *, max_items: int) -> None:
+        self._terms = terms
         self._max_items = max_items
         self._seen: dict[str, int] = {}  # custom id -> line
         self._count = 0
@@ -51,15 +83,15 @@ class Judge:
         fields = dict(raw.fields)
         custom_id = self._custom_id(fields.pop("custom_id", None), raw.number, errors)
         upload_id = _upload_id(fields.pop("upload_id", None), errors)
-        judged = judge({**self._defaults, **fields}, self._rules)
+        judged, schedule, bad_options = self._terms.judge(fields)
         if not raw.errors:
-            errors += judged.errors
+            errors += bad_options
             errors += _source_errors(judged, has_upload="upload_id" in raw.fields)
         is_last = raw.is_last
         if self._count > self._max_items:
             errors = [FieldError("", "too_many_items", f"A batch has at most {self._max_items} lines.")]
             is_last = True
-        return Line(raw.number, custom_id, judged, upload_id, tuple(errors), is_last)
+        return Line(raw.number, custom_id, judged, schedule, upload_id, tuple(errors), is_last)
 
     def _custom_id(self, given: object, number: int, errors: list[FieldError]) -> str:
         if given is None:

@@ -37,10 +37,13 @@ def chosen_lines(session: Session, batch: Batch, only: Only) -> Callable[[int], 
 def manifest_lines(
     file: BinaryIO, batch: Batch, is_chosen: Callable[[int], bool], overridden: Collection[str]
 ) -> Iterator[bytes]:
-    """The chosen lines of a manifest as JSON Lines, without the options that the new run sets for all."""
+    """The chosen lines of a manifest as JSON Lines, without the options that the new run sets for all.
+
+    Nor their deadlines, which are times and may have passed; `expires_in` counts anew.
+    """
     for raw in read_lines(file, batch.source, KNOWN_FIELDS):
         if not raw.errors and is_chosen(raw.number):
-            kept = {name: value for name, value in raw.fields.items() if name not in overridden}
+            kept = {name: value for name, value in raw.fields.items() if name not in {*overridden, "deadline"}}
             yield _line({"custom_id": str(raw.number), **kept})
 
 

@@ -1,4 +1,4 @@
-"""When a single submission is worked on, how long it counts, and whether it is needed at all."""
+"""When a photo is worked on, how long that counts, how long files stay, and whether it is needed at all."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ MIN_RETENTION = timedelta(minutes=1)
 _DEDUPE = ("none", "reuse")
 
 
-class ScheduleCreate(BaseModel):
-    """Fields of a submission beside those that say what is made; a batch has its own."""
+class ScheduleFields(BaseModel):
+    """Fields beside those that say what is made: of a submission, of a batch, and of its lines."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -37,6 +37,11 @@ class ScheduleCreate(BaseModel):
     retention: Duration | None = Field(
         None, description="How long the files stay after the job has ended: as the key's retention, or shorter."
     )
+
+
+class ScheduleCreate(ScheduleFields):
+    """Those of a single submission."""
+
     dedupe: Text | None = Field(
         None,
         description="`reuse` answers 200 with the key's job of the same photo and options, if one is under way or has "
@@ -54,8 +59,13 @@ class Schedule:
     reuse: bool = False
 
 
-def judge_schedule(fields: Mapping[str, Any], *, now: datetime | None = None) -> tuple[Schedule, list[FieldError]]:
-    """Judge the fields of `ScheduleCreate`, all errors at once; with errors the schedule is not to be used."""
+def judge_schedule(
+    fields: Mapping[str, Any], *, now: datetime | None = None, lane: Lane = Lane.NORMAL
+) -> tuple[Schedule, list[FieldError]]:
+    """Judge the fields of `ScheduleCreate`, all errors at once; with errors the schedule is not to be used.
+
+    `now` is the time from which `expires_in` counts, `lane` the priority where none is given.
+    """
     try:
         given = ScheduleCreate.model_validate(dict(fields))
     except ValidationError as error:
@@ -80,7 +90,7 @@ def judge_schedule(fields: Mapping[str, Any], *, now: datetime | None = None) ->
         errors.append(FieldError("/deadline", "invalid_deadline", "Send one of expires_in and deadline."))
     priority = judge("priority", _lane)
     schedule = Schedule(
-        priority=Lane.NORMAL if priority is None else priority,
+        priority=lane if priority is None else priority,
         deadline=deadline if after is None else now + after,
         retention=judge("retention", _retention),
         reuse=judge("dedupe", _dedupe) == "reuse",
@@ -126,6 +136,11 @@ def _deadline(text: str, now: datetime) -> datetime:
     if not now < at <= now + MAX_DEADLINE:
         raise ValueError(f"a time to come, within {MAX_DEADLINE.days} days")
     return at
+
+
+def too_long_kept(longest: timedelta) -> str:
+    """Why a retention is refused that is longer than the key's."""
+    return f"retention: this key's files stay {longest} at most."
 
 
 def _retention(given: str | int) -> timedelta:

@@ -19,6 +19,7 @@ from jobs.cursors import cursors
 from jobs.errors import FieldError, JobError, JobNotCancelableError, JobNotFoundError
 from jobs.ids import JOB_PREFIX, job_public_id, parse_job_id
 from jobs.lifecycle import FINAL, sources
+from jobs.schedule import too_long_kept
 from jobs.values import NewJob, StoredInput
 
 
@@ -122,7 +123,7 @@ def retention(session: Session, api_key_id: UUID, asked: timedelta | None, *, de
     if asked is None:
         return longest
     if asked > longest:
-        detail = f"retention: this key's files stay {longest} at most."
+        detail = too_long_kept(longest)
         error = FieldError("/retention", "invalid_retention", detail)
         raise JobError("invalid_retention", detail, errors=(error,))
     return asked

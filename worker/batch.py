@@ -21,12 +21,12 @@ from db.batch_models import Batch, BatchStatus, LineSource
 from db.session import Sessions
 from dispatch.doorbell import Doorbell
 from dispatch.names import Bell
-from jobs import batch_work, batches
+from jobs import batch_work, batches, service
 from jobs.archive import Archive, ArchiveLimits, Entry
 from jobs.batch_work import Terms
 from jobs.errors import JobError
-from jobs.fields import Rules, judge
-from jobs.lines import Judge, Line, in_chunks
+from jobs.fields import Rules
+from jobs.lines import Judge, Line, LineTerms, in_chunks
 from jobs.quotas import OwnQuotas
 from jobs.reading import judged_entries, judged_lines, read_photo
 from storage.keys import upload_key
@@ -125,7 +125,14 @@ def _note_manifest(needs: Batching, batch: Batch, file: BinaryIO) -> Iterator[bo
 
 
 def _judge(needs: Batching, batch: Batch, max_items: int) -> Judge:
-    return Judge(needs.rules, batches.item_defaults(batch), max_items=max_items)
+    return Judge(_line_terms(needs, batch), max_items=max_items)
+
+
+def _line_terms(needs: Batching, batch: Batch) -> LineTerms:
+    with needs.sessions.begin() as session:
+        longest = service.retention(session, batch.api_key_id, None, default=needs.settings.files_retention)
+    defaults = batches.line_defaults(batch.options, batch.webhook_url, item_webhooks=batch.item_webhooks)
+    return LineTerms(needs.rules, defaults, batch.created_at, longest)
 
 
 def _note_photos(needs: Batching, batch: Batch, file: BinaryIO) -> Iterator[bool]:
@@ -200,14 +207,14 @@ def _manifest_lines(needs: Batching, batch: Batch) -> Iterator[list[Line]]:
 
 def _photo_lines(needs: Batching, batch: Batch) -> Iterator[list[Line]]:
     """The stored photos behind the cursor."""
-    judged = judge(batches.item_defaults(batch), needs.rules)
+    judged, schedule, errors = _line_terms(needs, batch).judge({})
     after = batch.cursor_line
     while True:
         with needs.sessions.begin() as session:
             photos = uploads.of_batch(session, batch.id, after_line=after, limit=_CHUNK_LINES)
         if not photos:
             return
-        lines = [Line(photo.line or 0, photo.filename or "", judged, photo.id, judged.errors) for photo in photos]
+        lines = [Line(photo.line or 0, photo.filename or "", judged, schedule, photo.id, errors) for photo in photos]
         yield lines
         after = lines[-1].number
 

@@ -14,8 +14,10 @@ from api.batch_views import POLL_S, batch_object
 from api.bodies import has_body
 from api.context import InContext
 from api.idempotency import Answer, IdempotencyKey, make_ticket
+from api.json_schema import schema_of
 from api.openapi import problems
 from api.paging import EndingBefore, Limit, StartingAfter, set_links
+from api.submission import CancelAfter, put_cancel_after
 from api.uploads import Form, read_form, read_json
 from api.views import job_object
 from db.base import JobStatus
@@ -24,6 +26,7 @@ from dispatch.names import Bell
 from jobs import batches
 from jobs.fields import JobCreate
 from jobs.ids import job_public_id
+from jobs.schedule import ScheduleFields
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
@@ -31,9 +34,17 @@ BatchId = Annotated[str, Path(description="A batch's id.", examples=["batch_0199
 
 
 def _options() -> dict[str, Any]:
-    """Fields of a job, but for its photo."""
-    fields = JobCreate.model_json_schema()["properties"]
-    return {name: field for name, field in fields.items() if name != "image_url"}
+    """Fields of a job, but for its photo; a deadline is the batch's."""
+    fields: dict[str, Any] = schema_of(JobCreate)["properties"] | schema_of(ScheduleFields)["properties"]
+    del fields["image_url"]
+    described = {
+        "priority": "Lane of its jobs among the key's own photos: `interactive`, `normal` or `bulk` (default).",
+        "expires_in": "The batch expires, with every job that has not ended, after this time: seconds, or `90s`, "
+        "`15m`, `24h`, `7d`. The header `Cancel-After` says the same. Lines may have a time of their own.",
+        "deadline": "The same as a time (RFC 3339, with its zone).",
+        "retention": "How long the files of each job stay after it has ended: as the key's retention, or shorter.",
+    }
+    return fields | {name: {**fields[name], "description": text} for name, text in described.items()}
 
 
 def _submit_body() -> dict[str, Any]:
@@ -52,10 +63,7 @@ def _submit_body() -> dict[str, Any]:
 
 def _retry_body() -> dict[str, Any]:
     schema = BatchRetry.model_json_schema()
-    options = {
-        name: field for name, field in JobCreate.model_json_schema()["properties"].items() if name != "image_url"
-    }
-    schema["properties"] = {**schema["properties"], **options}
+    schema["properties"] = {**schema["properties"], **_options()}
     schema["properties"]["only"] = {
         "type": "string",
         "enum": ["failed", "unfinished", "all"],
@@ -84,6 +92,7 @@ async def submit_batch(
     who: Authenticated,
     background: BackgroundTasks,
     idempotency_key: IdempotencyKey = None,
+    cancel_after: CancelAfter = None,
 ) -> Response:
     """Take a manifest or a ZIP of photos, up to 50,000 jobs by default.
 
@@ -94,12 +103,12 @@ async def submit_batch(
     largest = max(settings.batch_max_manifest_bytes, settings.batch_max_archive_bytes)
     form = await read_form(request, max_file_bytes=largest, file_field=BATCH_FIELD)
     try:
+        put_cancel_after(form, cancel_after)
         ticket = make_ticket(request, caller, idempotency_key, form.fingerprint())
-        asked = await run_in_threadpool(parse_batch, form, context)
+        asked = await run_in_threadpool(parse_batch, form, context, api_key_id=caller)
         if asked.flags.validate_only:
-            plan = await run_in_threadpool(look_ahead, context, asked, api_key_id=caller)
-            body = plan.body(skip_invalid=asked.flags.skip_invalid)
-            return StreamingResponse(body, media_type="application/json")
+            plan = await run_in_threadpool(look_ahead, context, asked, caller=who)
+            return StreamingResponse(plan.body(), media_type="application/json")
         await run_in_threadpool(context.limiter.require_room, request, who)
         base_url = context.base_url(request)
         answer = await run_in_threadpool(

@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Annotated, cast
 from uuid import UUID
 
-from fastapi import APIRouter, BackgroundTasks, Header, Path, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Path, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -17,9 +17,9 @@ from api.intake import POLL_S, accept, remove_files
 from api.job_filters import Wanted
 from api.openapi import SUBMIT_BODY, problems
 from api.paging import EndingBefore, Limit, StartingAfter, set_links
-from api.problems import ProblemError
 from api.schemas import JobList, JobObject
-from api.uploads import Form, read_form
+from api.submission import CancelAfter, put_cancel_after
+from api.uploads import read_form
 from api.views import job_object
 from api.waiting import IfNoneMatch, Prefer, Wait, etag, look_in, matches, peek_in, preferred_wait, settle
 from db.models import Job
@@ -55,7 +55,7 @@ async def submit_job(
     background: BackgroundTasks,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
-    cancel_after: Annotated[str | None, Header(description="As the field `expires_in`.", examples=["15m"])] = None,
+    cancel_after: CancelAfter = None,
 ) -> Response:
     """Take a photo and queue it.
 
@@ -66,8 +66,7 @@ async def submit_job(
     """
     form = await read_form(request, max_file_bytes=context.settings.max_upload_bytes)
     try:
-        if cancel_after is not None:
-            _put_header(form, cancel_after)
+        put_cancel_after(form, cancel_after)
         ticket = make_ticket(request, caller, idempotency_key, form.fingerprint())
         base_url = context.base_url(request)
         admit = partial(context.limiter.admit_photo, request, who)
@@ -202,13 +201,6 @@ def delete_job(context: InContext, caller: Writer, job_id: JobId, background: Ba
         purge = service.delete(session, job_id, api_key_id=caller)
     remove_files(context.storage, purge.keys)
     background.add_task(context.doorbell.ring, Bell.IO)  # its webhooks are due, where it still ran
-
-
-def _put_header(form: Form, cancel_after: str) -> None:
-    """`Cancel-After` is a field like the others from here on."""
-    if form.fields.keys() & {"expires_in", "deadline"}:
-        raise ProblemError("invalid_deadline", "Send one of Cancel-After, expires_in and deadline.")
-    form.fields["expires_in"] = cancel_after
 
 
 def _show(job: Job, context: Context, request: Request) -> JobObject:

@@ -33,7 +33,7 @@ def create(
     idempotency_key: str | None = None,
     **options: Unpack[JobOptions],
 ) -> Plan[Batch]:
-    """Submit a batch. Options are those of lines that do not say otherwise; `labels` are the batch's.
+    """Submit a batch. Options are those of lines that do not say otherwise; `labels` and deadlines are the batch's.
 
     Every line is judged first. Unless `skip_invalid`, one bad line means that nothing runs and the batch is `failed`.
     """

@@ -1,17 +1,22 @@
 """Batches that are too large: for the service, for a line, for what their key may have under way."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import func, select, update
 
 from config.settings import Settings
+from db.batch_models import Batch
 from db.key_models import ApiKey
 from db.models import Job
 from db.session import Sessions
+from jobs import batch_work
 from jobs.manifest import MAX_LINE_BYTES
-from tests.batches import BatchWorker, batch_worker, jsonl, submit
+from tests.batches import BatchWorker, batch_worker, jsonl, post, submit
+from worker import batch as stretch
 
 LINE = {"image_url": "https://shop.example/photos/mug.jpg"}
 
@@ -76,3 +81,67 @@ def test_a_custom_id_that_is_none(client: TestClient, worker: BatchWorker, sessi
     assert outcome(client, batch) == ("failed", "invalid_lines")
     assert bad_lines(client, batch) == [(1, ["invalid_custom_id"]), (2, ["invalid_custom_id"])]
     assert count_jobs(sessions) == 0
+
+
+def test_batches_side_by_side_keep_to_the_depth(
+    client: TestClient, sessions: Sessions, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of those that have been let in most lines are no jobs yet: they count for the next."""
+    monkeypatch.setattr(stretch, "_CHUNK_LINES", 2)
+    monkeypatch.setattr(stretch, "_STRETCH_S", 0.0)  # one chunk at a time
+    with sessions.begin() as session:
+        session.execute(update(ApiKey).values(queue_depth=10))
+    batches = [submit(client, jsonl(*[LINE] * 4)) for _ in range(3)]
+    with batch_worker(settings) as worker:
+        while worker.lane.fill() or worker.lane.running():
+            for future in worker.lane.running():
+                future.result()
+            assert count_jobs(sessions) <= 10
+    outcomes = sorted(outcome(client, batch) for batch in batches)
+    assert outcomes == [("failed", "queue_full"), ("in_progress", None), ("in_progress", None)]
+    assert count_jobs(sessions) == 8
+
+
+def test_two_batches_are_let_in_one_after_the_other(client: TestClient, sessions: Sessions, settings: Settings) -> None:
+    """Two workers come to the door at one moment."""
+    with sessions.begin() as session:
+        session.execute(update(ApiKey).values(queue_depth=3))
+    batches = [submit(client, jsonl(LINE, LINE)) for _ in range(4)]
+    with sessions.begin() as session:
+        session.execute(update(Batch).values(lines=2, cursor_line=2))
+    at_the_door = threading.Barrier(4)
+
+    def start(batch: Batch) -> None:
+        at_the_door.wait()
+        with sessions.begin() as session:
+            batch_work.start(session, batch, terms)
+
+    with batch_worker(settings) as worker, sessions.begin() as session:
+        terms = worker.batching.terms
+        claimed = batch_work.claim(session, limit=4, lease_s=60)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(start, claimed))
+    outcomes = sorted(outcome(client, batch) for batch in batches)
+    assert outcomes == [*[("failed", "queue_full")] * 3, ("in_progress", None)]
+
+
+def test_a_look_ahead_counts_the_queue_too(client: TestClient, worker: BatchWorker, sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        session.execute(update(ApiKey).values(queue_depth=2))
+    fits = post(client, jsonl(LINE, LINE), validate_only="true").json()
+    assert (fits["would_run"], fits["error"]) == (True, None)
+    submit(client, jsonl(LINE))
+    worker.work()
+    full = post(client, jsonl(LINE, LINE), validate_only="true").json()
+    assert (full["would_run"], full["error"]["code"], full["valid"]) == (False, "queue_full", 2)
+    bad = post(client, jsonl(LINE, {}), validate_only="true").json()
+    assert (bad["would_run"], bad["error"]["code"]) == (False, "invalid_lines")
+
+
+def test_lines_on_their_way_count_for_single_photos(client: TestClient, sessions: Sessions) -> None:
+    submit(client, jsonl(LINE, LINE))
+    with sessions.begin() as session:
+        session.execute(update(Batch).values(status="in_progress", total=2))
+        session.execute(update(ApiKey).values(queue_depth=2))
+    reply = client.post("/v1/jobs", json=LINE)
+    assert (reply.status_code, reply.json()["code"]) == (429, "queue_full")

@@ -13,7 +13,7 @@ from sqlalchemy import insert, text
 from api.app import create_app
 from cli.embedded import EmbeddedBroker
 from config.settings import Settings
-from db import jobs as rows
+from db import queues
 from db.models import Job
 from db.session import Sessions
 from jobs import keys
@@ -103,8 +103,8 @@ def test_depth_is_counted_from_an_index(sessions: Sessions) -> None:
         key_id = make_key(session).id
         ids = [{"id": new_id(), "api_key_id": key_id, "params": {}} for _ in range(2000)]
         session.execute(insert(Job), ids)
-        assert rows.count_open(session, key_id, at_most=10_000) == 2000
-        assert rows.count_open(session, key_id, at_most=5) == 5
+        assert queues.count_open(session, key_id, at_most=10_000) == 2000
+        assert queues.count_open(session, key_id, at_most=5) == 5
         session.execute(text("UPDATE jobs SET status = 'canceled', completed_at = now() WHERE random() < 0.9"))
         session.execute(text("ANALYZE jobs"))
         session.execute(text("SET LOCAL enable_seqscan = off"))  # the table is small
