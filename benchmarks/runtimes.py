@@ -30,7 +30,7 @@ def measure(queue: "Queue[object]", name: str, side: int, batches: list[int], th
         "timing", "0", "smp-unet", "tu-tf_efficientnet_lite0", DECODER, (side, side), (0.5,) * 3, (0.5,) * 3, ""
     )
     start = time.perf_counter()
-    runtime = build_runtime(name, build_network(spec).eval(), spec, RuntimeOptions(threads=threads))
+    runtime = build_runtime(name, lambda: build_network(spec).eval(), spec, RuntimeOptions(threads=threads))
     pictures = np.random.default_rng(0).integers(0, 255, (max(batches), 3, side, side), np.uint8)
     for size in batches:
         runtime.run(pictures[:size])

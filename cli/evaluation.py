@@ -48,7 +48,7 @@ def evaluate(
     from training.evaluation.card import CardError
     from training.evaluation.peers import OnnxPeer, parse_peer
     from training.manifest import ManifestError, check_rows, read_manifest, select
-    from vision.segmenters.network import WeightsError
+    from vision.segmenters.checksum import WeightsError
 
     cv2.setNumThreads(1)
     settings = Settings()
@@ -114,7 +114,7 @@ def calibrate(
     from training.evaluation.card import CardError, fill, verdict
     from training.manifest import ManifestError, check_rows, read_manifest, select
     from training.prepare import split_backgrounds
-    from vision.segmenters.network import WeightsError
+    from vision.segmenters.checksum import WeightsError
     from vision.segmenters.spec import write_calibration
 
     cv2.setNumThreads(1)

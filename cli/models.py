@@ -48,7 +48,7 @@ def verify() -> None:
     """Load every model: its weights must be those that its sidecar names, tensor by tensor."""
     from storage.local import LocalStorage
     from storage.port import StorageError
-    from vision.segmenters.network import WeightsError
+    from vision.segmenters.checksum import WeightsError
     from worker.registry import PackagedModels, RegisteredModels
 
     settings = Settings()

@@ -52,8 +52,8 @@ def import_(
 
 def _store(spec: ModelSpec, source: Path | str, settings: Settings) -> int:
     """Check the weights, load them once, put them into the store; returns their size. RegistryError, StorageError."""
+    from vision.segmenters.checksum import WeightsError
     from vision.segmenters.loading import load_segmenter
-    from vision.segmenters.network import WeightsError
     from vision.segmenters.runtimes import RuntimeOptions
 
     with tempfile.TemporaryDirectory(prefix="packshot-import-") as folder:

@@ -13,8 +13,8 @@ from db.session import Sessions
 from jobs.models import Models, installed_models
 from jobs.registry import read
 from storage.port import Storage
+from vision.segmenters.checksum import WeightsError, file_sha256
 from vision.segmenters.loading import load_segmenter
-from vision.segmenters.network import WeightsError, file_sha256
 from vision.segmenters.runtimes import RuntimeOptions
 from vision.segmenters.spec import WEIGHTS_FOLDER, ModelSpec
 from worker.models import StagedSegmenter

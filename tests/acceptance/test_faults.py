@@ -84,7 +84,7 @@ def shop() -> Iterator[Shop]:
         sweep_s=0.5,
         heartbeat_s=1,
         retry_backoff_s=0.5,
-        microbatch_images=4,
+        microbatch_images=8,
     )
     with running_stack(settings) as stack:
         yield Shop(stack, database, broker)

@@ -17,7 +17,7 @@ def test_the_contracts_of_pyproject_hold() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("module", ["vision.codec.decode", "vision.compose"])
+@pytest.mark.parametrize("module", ["vision.codec.decode", "vision.compose", "worker.gpu", "cli.cutting"])
 def test_comes_without_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=_ROOT, capture_output=True, text=True, check=False)

@@ -14,7 +14,8 @@ from jobs.models import installed_models
 from storage.local import LocalStorage
 from tests.onnx_graphs import write_dark_graph
 from tests.receivers import Receiver, reply
-from vision.segmenters.network import build_network, file_sha256, save_network
+from vision.segmenters.checksum import file_sha256
+from vision.segmenters.network import build_network, save_network
 from vision.segmenters.spec import ModelSpec
 from worker.gpu import load_models
 from worker.registry import RegisteredModels

@@ -1,6 +1,5 @@
 """The network itself, and its weights on disk."""
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,14 +8,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vision.segmenters.architectures import EdgeUnet, build_architecture
+from vision.segmenters.checksum import WeightsError, checked_weights, file_sha256
 from vision.segmenters.spec import WEIGHTS_FOLDER, ModelSpec
 
 STRIDE_PX = 32
 """Canvas sides must be multiples of it: the encoder halves five times."""
-
-
-class WeightsError(Exception):
-    """Weights do not fit their sidecar: wrong checksum, or tensors missing or left over."""
 
 
 class SegmentationNetwork(nn.Module):
@@ -85,10 +81,7 @@ def load_network(spec: ModelSpec, folder: Path = WEIGHTS_FOLDER) -> Segmentation
 
     WeightsError when the file's sha256 is not the sidecar's, or tensors do not match the architecture.
     """
-    weights_file = folder / f"{spec.file_stem}.safetensors"
-    found = file_sha256(weights_file)
-    if found != spec.weights_sha256:
-        raise WeightsError(f"{weights_file.name} has sha256 {found}, its sidecar says {spec.weights_sha256}")
+    weights_file = checked_weights(spec, folder)
     network = build_network(spec)
     state = load_file(weights_file)
     expected = network.state_dict()
@@ -97,12 +90,6 @@ def load_network(spec: ModelSpec, folder: Path = WEIGHTS_FOLDER) -> Segmentation
     # Half precision is for the disk: batch-norm variances and sums want float32.
     network.load_state_dict({key: value.to(expected[key].dtype) for key, value in state.items()})
     return network.eval()
-
-
-def file_sha256(path: Path) -> str:
-    """Hex digest of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _half(tensor: Tensor) -> Tensor:

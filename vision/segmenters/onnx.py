@@ -12,7 +12,7 @@ from vision.arrays import Alpha, Canvas, Logits, RgbImage
 from vision.calibration import Calibration
 from vision.letterbox import Letterbox
 from vision.numeric import sigmoid
-from vision.segmenters.network import WeightsError, file_sha256
+from vision.segmenters.checksum import WeightsError, file_sha256
 from vision.segmenters.runtimes import RuntimeOptions
 from vision.segmenters.spec import ModelSpec
 from vision.segmenters.unet import Prepared

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -11,9 +12,19 @@ from vision.arrays import Alpha, Canvas, Logits, RgbImage
 from vision.calibration import Calibration
 from vision.letterbox import Letterbox
 from vision.numeric import sigmoid
-from vision.segmenters.network import load_network
+from vision.segmenters.checksum import checked_weights
 from vision.segmenters.runtimes import Runtime, RuntimeOptions, build_runtime
 from vision.segmenters.spec import WEIGHTS_FOLDER, ModelSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def _network(spec: ModelSpec, folder: Path) -> "nn.Module":
+    """A kept conversion needs no PyTorch, so it is imported where there is none."""
+    from vision.segmenters.network import load_network  # noqa: PLC0415
+
+    return load_network(spec, folder)
 
 
 @dataclass(frozen=True)
@@ -45,8 +56,8 @@ class UnetSegmenter:
     ) -> Self:
         """Weights of `spec` from `folder` on a runtime by its name. WeightsError for wrong weights."""
         options = options or RuntimeOptions()
-        network = load_network(spec, folder)
-        return cls(spec, build_runtime(runtime, network, spec, options))
+        checked_weights(spec, folder)
+        return cls(spec, build_runtime(runtime, partial(_network, spec, folder), spec, options))
 
     @property
     def version(self) -> str:

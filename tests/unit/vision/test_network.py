@@ -4,7 +4,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from vision.segmenters.network import WeightsError, build_network, file_sha256, load_network, save_network
+from vision.segmenters.checksum import WeightsError, file_sha256
+from vision.segmenters.network import build_network, load_network, save_network
 from vision.segmenters.spec import WEIGHTS_FOLDER, ModelSpec, read_spec
 
 SPEC = ModelSpec(

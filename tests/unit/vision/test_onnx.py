@@ -5,7 +5,7 @@ import pytest
 
 from tests.images import disc
 from tests.onnx_graphs import write_dark_graph
-from vision.segmenters.network import WeightsError, file_sha256
+from vision.segmenters.checksum import WeightsError, file_sha256
 from vision.segmenters.onnx import OnnxSegmenter
 from vision.segmenters.spec import ModelSpec
 

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def images() -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def reference(images) -> list[np.ndarray]:
-    segmenter = UnetSegmenter(SPEC, build_runtime("torch-cpu", network(), SPEC, ONE_THREAD))
+    segmenter = UnetSegmenter(SPEC, build_runtime("torch-cpu", network, SPEC, ONE_THREAD))
     return [segmenter.segment([image])[0] for image in images]
 
 
@@ -56,7 +57,7 @@ def test_alphas_have_the_images_sizes_and_are_finite(images, reference):
 
 @pytest.mark.parametrize("runtime", ["torch-cpu", "openvino-cpu", "onnxruntime-cpu"])
 def test_runtimes_and_microbatch_sizes_agree_within_two_steps(runtime, images, reference):
-    segmenter = UnetSegmenter(SPEC, build_runtime(runtime, network(), SPEC, ONE_THREAD))
+    segmenter = UnetSegmenter(SPEC, build_runtime(runtime, network, SPEC, ONE_THREAD))
     assert segmenter.runtime == runtime
     singly = [segmenter.segment([image])[0] for image in images]
     for together in (segmenter.segment(images), singly):
@@ -64,7 +65,7 @@ def test_runtimes_and_microbatch_sizes_agree_within_two_steps(runtime, images, r
             assert np.abs(alpha - expected).max() <= 2 * STEP
 
 
-def test_openvino_keeps_its_conversion_by_checksum(tmp_path: Path, images):
+def test_openvino_keeps_its_conversion_by_checksum(tmp_path: Path, images, monkeypatch: pytest.MonkeyPatch):
     torch.manual_seed(0)
     spec = save_network(build_network(SPEC), SPEC, tmp_path / "weights")
     options = RuntimeOptions(threads=1, cache_dir=tmp_path / "cache")
@@ -72,13 +73,14 @@ def test_openvino_keeps_its_conversion_by_checksum(tmp_path: Path, images):
     kept = sorted(tmp_path.joinpath("cache").iterdir())
     assert [file.suffix for file in kept] == [".bin", ".xml"]
     assert spec.weights_sha256[:16] in kept[0].name
+    monkeypatch.setitem(sys.modules, "vision.segmenters.network", None)  # and with it PyTorch: no import of it works
     second = UnetSegmenter.load(spec, folder=tmp_path / "weights", runtime="openvino-cpu", options=options)
     assert sorted(tmp_path.joinpath("cache").iterdir()) == kept
     np.testing.assert_array_equal(first.segment(images[:1])[0], second.segment(images[:1])[0])
 
 
 def test_no_state_between_calls(images):
-    segmenter = UnetSegmenter(SPEC, build_runtime("torch-cpu", network(), SPEC, ONE_THREAD))
+    segmenter = UnetSegmenter(SPEC, build_runtime("torch-cpu", network, SPEC, ONE_THREAD))
     before = segmenter.segment(images[:2])
     segmenter.segment(images[2:])
     for one, other in zip(before, segmenter.segment(images[:2]), strict=True):
@@ -86,7 +88,7 @@ def test_no_state_between_calls(images):
 
 
 def test_an_empty_microbatch_is_no_work():
-    segmenter = UnetSegmenter(SPEC, build_runtime("torch-cpu", network(), SPEC, ONE_THREAD))
+    segmenter = UnetSegmenter(SPEC, build_runtime("torch-cpu", network, SPEC, ONE_THREAD))
     assert segmenter.segment([]) == []
 
 
@@ -102,4 +104,4 @@ def test_out_of_memory_has_its_own_error():
 
 def test_unknown_runtime_is_refused():
     with pytest.raises(ValueError, match="openvino-cpu"):
-        build_runtime("tensorrt", network(), SPEC, ONE_THREAD)
+        build_runtime("tensorrt", network, SPEC, ONE_THREAD)

@@ -1,13 +1,15 @@
-"""Runtimes that compute the same network; one is chosen by its name."""
+"""Runtimes that compute the same network; one is chosen by its name.
 
-import torch
-from torch import nn
+PyTorch, OpenVINO and ONNX Runtime each take seconds to import, so each is imported where it is chosen.
+"""
 
-from vision.segmenters.runtimes.base import Batch, BatchLogits, Runtime, RuntimeOptions
-from vision.segmenters.runtimes.torch_eager import TorchRuntime
+import ctypes
+import sys
+
+from vision.segmenters.runtimes.base import Batch, BatchLogits, MakeNetwork, Runtime, RuntimeOptions
 from vision.segmenters.spec import ModelSpec
 
-__all__ = ["RUNTIMES", "Batch", "BatchLogits", "Runtime", "RuntimeOptions", "build_runtime"]
+__all__ = ["RUNTIMES", "Batch", "BatchLogits", "MakeNetwork", "Runtime", "RuntimeOptions", "build_runtime"]
 
 RUNTIMES = (
     "auto",
@@ -20,20 +22,37 @@ RUNTIMES = (
 )
 """Names that `build_runtime` takes. `auto` is CUDA where there is a device, else the fastest measured on CPUs."""
 
+_CUDA_DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
-def build_runtime(name: str, network: nn.Module, spec: ModelSpec, options: RuntimeOptions) -> Runtime:
-    """Runtime by name, ready to run. ValueError for an unknown name. It may take over `network`."""
+
+def build_runtime(name: str, make: MakeNetwork, spec: ModelSpec, options: RuntimeOptions) -> Runtime:
+    """Runtime by name, ready to run. ValueError for an unknown name.
+
+    `make` builds the network, which the runtime may take over; it is not called where a converted one was kept.
+    """
     if name == "auto":
-        name = "torch-cuda" if torch.cuda.is_available() else "openvino-cpu"
+        name = "torch-cuda" if _has_cuda() else "openvino-cpu"
     if name not in RUNTIMES:
         raise ValueError(f"unknown runtime {name!r}; known: {', '.join(RUNTIMES)}")
-    # Imported where chosen: each of the two takes long to load, and onnxruntime need not be installed.
     if name == "openvino-cpu":
         from vision.segmenters.runtimes.openvino_cpu import OpenVinoRuntime  # noqa: PLC0415
 
-        return OpenVinoRuntime(network, spec, options)
+        return OpenVinoRuntime(make, spec, options)
     if name == "onnxruntime-cpu":
         from vision.segmenters.runtimes.onnx_cpu import OnnxRuntime  # noqa: PLC0415
 
-        return OnnxRuntime(network, spec, options)
-    return TorchRuntime(network, options, on_cuda=name.endswith("cuda"), compiled="compile" in name)
+        return OnnxRuntime(make(), spec, options)
+    from vision.segmenters.runtimes.torch_eager import TorchRuntime  # noqa: PLC0415
+
+    return TorchRuntime(make(), options, on_cuda=name.endswith("cuda"), compiled="compile" in name)
+
+
+def _has_cuda() -> bool:
+    """Where the driver's library is missing there is no device, and PyTorch need not be loaded to learn that."""
+    try:
+        ctypes.CDLL(_CUDA_DRIVER)
+    except OSError:
+        return False
+    import torch  # noqa: PLC0415
+
+    return torch.cuda.is_available()

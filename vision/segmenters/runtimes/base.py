@@ -1,12 +1,18 @@
 """What every runtime offers, and what it can be told."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from torch import nn
+
+MakeNetwork: TypeAlias = "Callable[[], nn.Module]"
+"""Builds the network with its weights, in evaluation mode."""
 Batch: TypeAlias = NDArray[np.uint8]
 """(N, 3, H, W) uint8 RGB."""
 BatchLogits: TypeAlias = NDArray[np.float32]

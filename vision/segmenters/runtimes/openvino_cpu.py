@@ -1,14 +1,12 @@
-"""OpenVINO on the CPU, converted from the torch module when loaded."""
+"""OpenVINO on the CPU, converted from the torch module when it is first loaded; PyTorch is imported then alone."""
 
 import os
 from pathlib import Path
 
 import numpy as np
 import openvino
-from torch import nn
 
-from vision.segmenters.runtimes.base import Batch, BatchLogits, RuntimeOptions
-from vision.segmenters.runtimes.export import export_network
+from vision.segmenters.runtimes.base import Batch, BatchLogits, MakeNetwork, RuntimeOptions
 from vision.segmenters.spec import ModelSpec
 
 
@@ -17,13 +15,13 @@ class OpenVinoRuntime:
 
     name = "openvino-cpu"
 
-    def __init__(self, network: nn.Module, spec: ModelSpec, options: RuntimeOptions) -> None:
+    def __init__(self, make: MakeNetwork, spec: ModelSpec, options: RuntimeOptions) -> None:
         core = openvino.Core()
         # Some CPUs would compute in bfloat16 unasked: a worse alpha, and not the same one everywhere.
         config: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if options.threads:
             config["INFERENCE_NUM_THREADS"] = options.threads
-        model = _read_or_convert(core, network, spec, options.cache_dir)
+        model = _read_or_convert(core, make, spec, options.cache_dir)
         self._request = core.compile_model(model, "CPU", config).create_infer_request()
 
     def run(self, batch: Batch) -> BatchLogits:
@@ -31,25 +29,25 @@ class OpenVinoRuntime:
         return np.array(self._request.infer([batch])[0], np.float32)
 
 
-def _read_or_convert(
-    core: openvino.Core, network: nn.Module, spec: ModelSpec, cache_dir: Path | None
-) -> openvino.Model:
+def _read_or_convert(core: openvino.Core, make: MakeNetwork, spec: ModelSpec, cache_dir: Path | None) -> openvino.Model:
     if cache_dir is None:
-        return _convert(network, spec)
+        return _convert(make, spec)
     name = f"{spec.file_stem}-{spec.weights_sha256[:16]}-openvino-{openvino.__version__.split('-')[0]}"
     kept = cache_dir / f"{name}.xml"
     if not kept.exists():
         cache_dir.mkdir(parents=True, exist_ok=True)
         # Two workers may start at once: each writes files of its own, the weights are in place before the graph.
         draft = cache_dir / f"{name}.{os.getpid()}.xml"
-        openvino.save_model(_convert(network, spec), draft, compress_to_fp16=False)
+        openvino.save_model(_convert(make, spec), draft, compress_to_fp16=False)
         draft.with_suffix(".bin").replace(kept.with_suffix(".bin"))
         draft.replace(kept)
     return core.read_model(kept)
 
 
-def _convert(network: nn.Module, spec: ModelSpec) -> openvino.Model:
-    model = openvino.convert_model(export_network(network, spec))
+def _convert(make: MakeNetwork, spec: ModelSpec) -> openvino.Model:
+    from vision.segmenters.runtimes.export import export_network  # noqa: PLC0415
+
+    model = openvino.convert_model(export_network(make(), spec))
     steps = openvino.preprocess.PrePostProcessor(model)
     steps.input().tensor().set_element_type(openvino.Type.u8)
     steps.input().preprocess().convert_element_type(openvino.Type.f32)

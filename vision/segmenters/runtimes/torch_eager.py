@@ -17,7 +17,9 @@ class TorchRuntime:
             torch.set_num_threads(options.threads)
         self._device = torch.device(options.device if on_cuda else "cpu")
         module = network.eval().to(self._device).to(memory_format=torch.channels_last)
-        self._forward: Callable[[Tensor], Tensor] = torch.compile(module, dynamic=True) if compiled else module
+        # Only the microbatch varies, and PyTorch notices that at its second size. With `dynamic=True` height and width
+        # would be unknowns too, and the algebra of their paddings did not end within minutes.
+        self._forward: Callable[[Tensor], Tensor] = torch.compile(module) if compiled else module
         self.name = f"torch{'-compile' if compiled else ''}-{self._device.type}"
 
     def run(self, batch: Batch) -> BatchLogits:
