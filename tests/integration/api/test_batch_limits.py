@@ -8,14 +8,18 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import func, select, update
 
+from api.app import create_app
 from config.settings import Settings
 from db.batch_models import Batch
 from db.key_models import ApiKey
 from db.models import Job
 from db.session import Sessions
 from jobs import batch_work
+from jobs.keys import IssuedKey
 from jobs.manifest import MAX_LINE_BYTES
+from jobs.models import Models
 from tests.batches import BatchWorker, batch_worker, jsonl, post, submit
+from tests.integration.api.conftest import SPEC, open_client
 from worker import batch as stretch
 
 LINE = {"image_url": "https://shop.example/photos/mug.jpg"}
@@ -138,10 +142,15 @@ def test_a_look_ahead_counts_the_queue_too(client: TestClient, worker: BatchWork
     assert (bad["would_run"], bad["error"]["code"]) == (False, "invalid_lines")
 
 
-def test_lines_on_their_way_count_for_single_photos(client: TestClient, sessions: Sessions) -> None:
-    submit(client, jsonl(LINE, LINE))
+def test_lines_on_their_way_count_for_single_photos(
+    client: TestClient, sessions: Sessions, settings: Settings, key: IssuedKey
+) -> None:
+    submit(client, jsonl(LINE, LINE, LINE))
     with sessions.begin() as session:
-        session.execute(update(Batch).values(status="in_progress", total=2))
+        session.execute(update(Batch).values(status="in_progress", total=3, made=1))
         session.execute(update(ApiKey).values(queue_depth=2))
-    reply = client.post("/v1/jobs", json=LINE)
+    with open_client(
+        create_app(settings, models=Models((SPEC,))), key.token
+    ) as other_process:  # nothing is counted yet
+        reply = other_process.post("/v1/jobs", json=LINE)
     assert (reply.status_code, reply.json()["code"]) == (429, "queue_full")
