@@ -149,8 +149,6 @@ def test_lines_on_their_way_count_for_single_photos(
     with sessions.begin() as session:
         session.execute(update(Batch).values(status="in_progress", total=3, made=1))
         session.execute(update(ApiKey).values(queue_depth=2))
-    with open_client(
-        create_app(settings, models=Models((SPEC,))), key.token
-    ) as other_process:  # nothing is counted yet
+    with open_client(create_app(settings, models=Models((SPEC,))), key.token) as other_process:
         reply = other_process.post("/v1/jobs", json=LINE)
     assert (reply.status_code, reply.json()["code"]) == (429, "queue_full")
