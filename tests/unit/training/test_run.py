@@ -12,12 +12,12 @@ from tests.unit.training.data import draw_data
 from training.checkpoints import export_checkpoint, read_checkpoint
 from training.manifest import ManifestError, load_photo, read_manifest, select
 from training.metrics import measure
-from training.predict import predictor
 from training.pretrained import load_imagenet_encoder
 from training.recipe import Recipe, RecipeError
 from training.run import Machines, read_recipe, train
 from vision.segmenters.network import build_network, load_network
 from vision.segmenters.spec import WEIGHTS_FOLDER, read_spec
+from vision.segmenters.unet import UnetSegmenter
 
 CONFIGS = Path(training.__file__).parent / "configs"
 TINY = Path(__file__).with_name("tiny.toml")
@@ -66,10 +66,10 @@ def test_every_shipped_recipe_reads(path):
 
 def test_four_photos_are_learnt_by_heart(tmp_path, data, run):
     spec = run("smoke", Recipe.read(CONFIGS / "smoke.toml"))
-    predict = predictor(load_network(spec, tmp_path / "smoke" / "weights"), spec.canvas_hw)
+    segmenter = UnetSegmenter.load(spec, folder=tmp_path / "smoke" / "weights", runtime="torch-cpu")
     for row in select(read_manifest(data), "train", ["drawn"]):
         image, truth = load_photo(row)
-        assert measure(truth, predict(image))["iou"] > 0.9
+        assert measure(truth, segmenter.segment([image])[0])["iou"] > 0.9
 
 
 def test_a_run_killed_in_the_middle_ends_with_the_same_weights(tmp_path, run):
