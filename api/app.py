@@ -14,6 +14,7 @@ from api.middleware import RequestMiddleware
 from api.openapi import DESCRIPTION, describe
 from api.routes import (
     batch_files,
+    batch_submissions,
     batches,
     events,
     files,
@@ -105,6 +106,7 @@ def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
         files,
         events,
         batches,
+        batch_submissions,
         batch_files,
         uploads,
         webhook_endpoints,

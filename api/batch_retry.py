@@ -80,7 +80,7 @@ def accept_retry(
     with context.sessions.begin() as session:
         batch = batches.find(session, given_id, api_key_id=api_key_id)
         if batch.status not in batches.FINAL:
-            raise ProblemError("not_ready", "The batch has not ended; cancel it, or wait.")
+            raise batches.not_ended(batch)
         is_chosen = rerun.chosen_lines(session, batch, asked.only)
     extra = asked.model_extra or {}
     options = {name: value for name, value in extra.items() if name not in OF_THE_BATCH}

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 from uuid import UUID
@@ -13,9 +13,10 @@ from starlette.concurrency import run_in_threadpool
 
 from api.context import Context
 from api.watch import Watch, Watcher
+from db.batch_models import BadLine, Batch
 from db.models import Job
 from db.watch import Peek
-from jobs.watching import look_at_job, peek_job
+from jobs.watching import look_at_batch, look_at_job, peek_batch, peek_job
 
 MAX_WAIT_S = 60
 
@@ -32,7 +33,7 @@ IfNoneMatch = Annotated[str | None, Header(description="ETag of a copy at hand; 
 Prefer = Annotated[
     str | None,
     Header(
-        description="`wait=n` (RFC 7240): up to n seconds, 60 at most, for the end of the job. The reply's "
+        description="`wait=n` (RFC 7240): up to n seconds, 60 at most, for the end of what is made. The reply's "
         "`Preference-Applied` tells what was taken; other preferences are ignored.",
         examples=["wait=30"],
     ),
@@ -108,6 +109,37 @@ def _ended_by_leaving(request: Request, watch: Watch) -> Iterator[None]:
         task.cancel()
 
 
+async def settle_known(
+    request: Request,
+    watcher: Watcher,
+    topic: UUID,
+    *,
+    peek: Callable[[], Peek],
+    wait_s: int | None,
+    if_none_match: str | None,
+) -> Peek | None:
+    """For a reader of a topic: wait as it asks to; the peek if its copy at hand is still the same.
+
+    With a copy it waits for any change, without one for the end.
+    """
+    if wait_s is None and if_none_match is None:
+        return None
+
+    def is_known(found: Peek) -> bool:
+        return matches(if_none_match, etag(found.signature))
+
+    def is_enough(found: Peek) -> bool:
+        return found.is_final if if_none_match is None else not is_known(found)
+
+    found = await settle(request, watcher, topic, peek=peek, is_enough=is_enough, wait_s=wait_s or 0)
+    return found if is_known(found) else None
+
+
+def poll_headers(found: Peek, poll_s: int) -> dict[str, str]:
+    """The `ETag`, and when to look again where there is more to come."""
+    return {"ETag": etag(found.signature), **({} if found.is_final else {"Retry-After": str(poll_s)})}
+
+
 def peek_in(context: Context, job_id: UUID, caller: UUID) -> Peek:
     """`jobs.watching.peek_job` in a transaction of its own."""
     with context.sessions.begin() as session:
@@ -118,3 +150,15 @@ def look_in(context: Context, job_id: UUID, caller: UUID) -> tuple[Job, Peek]:
     """`jobs.watching.look_at_job` in a transaction of its own."""
     with context.sessions.begin() as session:
         return look_at_job(session, job_id, api_key_id=caller)
+
+
+def peek_batch_in(context: Context, batch_id: UUID, caller: UUID) -> Peek:
+    """`jobs.watching.peek_batch` in a transaction of its own."""
+    with context.sessions.begin() as session:
+        return peek_batch(session, batch_id, api_key_id=caller)
+
+
+def look_at_batch_in(context: Context, batch_id: UUID, caller: UUID) -> tuple[Batch, Sequence[BadLine], Peek]:
+    """`jobs.watching.look_at_batch` in a transaction of its own."""
+    with context.sessions.begin() as session:
+        return look_at_batch(session, batch_id, api_key_id=caller)

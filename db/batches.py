@@ -8,10 +8,11 @@ from uuid import UUID
 from sqlalchemy import delete, exists, func, insert, select, update
 from sqlalchemy.orm import Session, selectinload
 
-from db import outgoing, paging
+from db import outgoing, paging, webhooks
 from db.base import JobStatus
 from db.batch_models import BadLine, Batch, BatchStatus, Upload
 from db.models import Fetch, Job
+from db.webhook_models import WebhookEvent
 
 OPEN = (JobStatus.QUEUED, JobStatus.PROCESSING)
 
@@ -241,6 +242,38 @@ def purge(session: Session, batch: Batch) -> str | None:
         .execution_options(synchronize_session=False)
     )
     return key
+
+
+def mark_jobs_deleted(session: Session, batch_id: UUID) -> None:
+    """Its jobs, which have ended, are gone for their owner; the sweeper finds their files due."""
+    session.execute(
+        update(Job)
+        .where(Job.batch_id == batch_id, Job.deleted_at.is_(None))
+        .values(deleted_at=func.now(), expires_at=func.now(), filename=None, labels={}, webhook_url=None)
+        .execution_options(synchronize_session=False)
+    )
+    webhooks.scrub(session, WebhookEvent.job_id.in_(select(Job.id).where(Job.batch_id == batch_id)))
+    # Photos of lines that never became jobs; the others go with these.
+    session.execute(
+        update(Upload)
+        .where(Upload.batch_id == batch_id)
+        .values(expires_at=func.now(), filename=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def mark_deleted(session: Session, batch: Batch) -> str | None:
+    """From now on it is gone for its owner; returns the manifest's key, to be removed after the commit."""
+    manifest = purge(session, batch)
+    session.execute(delete(BadLine).where(BadLine.batch_id == batch.id))
+    session.execute(
+        update(Batch)
+        .where(Batch.id == batch.id)
+        .values(deleted_at=func.now(), filename=None, labels={}, webhook_url=None, options={})
+        .execution_options(synchronize_session=False)
+    )
+    webhooks.scrub(session, WebhookEvent.batch_id == batch.id)
+    return manifest
 
 
 def forget(session: Session, *, older_than: datetime, limit: int) -> int:

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, cast, delete, exists, func, select, text, update
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import ColumnElement, delete, exists, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, selectinload
 
-from db import paging
+from db import paging, webhooks
 from db.base import JobStatus, Verdict
 from db.batch_models import Batch, Upload
 from db.claims import Row, Table
@@ -321,14 +321,7 @@ def mark_deleted(session: Session, job_id: UUID) -> None:
         .values(deleted_at=func.now(), filename=None, labels={}, webhook_url=None)
         .execution_options(synchronize_session=False)
     )
-    # The event that is still under way tells of the end, and of nothing that the caller wrote.
-    body = func.jsonb_set(cast(WebhookEvent.body, JSONB), text("'{data,labels}'"), text("'{}'::jsonb"))
-    session.execute(
-        update(WebhookEvent)
-        .where(WebhookEvent.job_id == job_id)
-        .values(body=cast(body, Text))
-        .execution_options(synchronize_session=False)
-    )
+    webhooks.scrub(session, WebhookEvent.job_id == job_id)
 
 
 def drop_fetch(session: Session, job_id: UUID) -> None:

@@ -5,8 +5,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, exists, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Select, Text, cast, delete, exists, func, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
 
 from db import paging
@@ -124,3 +124,11 @@ def add_events(session: Session, events: Sequence[dict[str, Any]]) -> set[UUID]:
     """Insert events; returns the ids of those that are new: of the others' type their subject has one already."""
     query = insert(WebhookEvent).on_conflict_do_nothing().returning(WebhookEvent.id)
     return set(session.scalars(query, events))
+
+
+def scrub(session: Session, which: ColumnElement[bool]) -> None:
+    """An event of a deleted thing that is still under way tells of the end, and of nothing that the caller wrote."""
+    body = func.jsonb_set(cast(WebhookEvent.body, JSONB), text("'{data,labels}'"), text("'{}'::jsonb"))
+    session.execute(
+        update(WebhookEvent).where(which).values(body=cast(body, Text)).execution_options(synchronize_session=False)
+    )

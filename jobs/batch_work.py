@@ -1,4 +1,4 @@
-"""What workers and the sweeper do to a batch: note its lines, make them jobs, end them, count them, end the batch.
+"""What workers do to a batch: note its lines and make them jobs. Its end is in `jobs.batch_ends`.
 
 Each step is one transaction that is guarded by status and attempt: a worker that wakes up late changes nothing and is
 told so, and the cursor moves on with the rows that it counts, so a line becomes one job whatever is killed when.
@@ -24,7 +24,6 @@ from jobs.filenames import clean_filename, filename_of_url
 from jobs.ids import new_id
 from jobs.keys import own_quotas
 from jobs.lines import Line, check_uploads
-from jobs.progress import smoothed_rate
 from jobs.quotas import OwnQuotas
 from jobs.service import columns_of, retention
 from jobs.values import Item, NewJob, StoredInput
@@ -223,97 +222,3 @@ def end_expansion(session: Session, batch: Batch) -> bool:
         rows.move(session, batch.id, from_={BatchStatus.IN_PROGRESS}, attempt=batch.attempt, due_at=None, total=total)
         is not None
     )
-
-
-def end_some(session: Session, batch: Batch, *, limit: int) -> tuple[bool, bool]:
-    """End some of the jobs of a batch that is canceling. (whether to go on, whether somebody is to be told)."""
-    if not _holds(session, batch):
-        return False, False
-    is_expired = batch.canceled_at is None
-    to = JobStatus.EXPIRED if is_expired else JobStatus.CANCELED
-    ended = rows.end_jobs(session, batch.id, to=to, limit=limit)
-    heard = sum(events.record(session, job) for job in ended) > 0
-    counts = rows.count(session, batch.id)
-    if any(counts.get(status) for status in rows.OPEN):
-        if not ended:  # what is left is in the hands of workers that finish it at this moment
-            put_off(session, batch, timedelta(seconds=1))
-        return bool(ended), heard
-    final = BatchStatus.EXPIRED if is_expired else BatchStatus.CANCELED
-    return False, _end(session, batch, final, counts, from_=BatchStatus.CANCELING) or heard
-
-
-def _holds(session: Session, batch: Batch) -> bool:
-    """Whether the batch is still ours; nobody takes it away before the transaction ends."""
-    return rows.move(session, batch.id, from_={batch.status}, attempt=batch.attempt, status=batch.status) is not None
-
-
-def expire(session: Session, batch_id: UUID) -> bool:
-    """The deadline of a batch passed: what has not ended is ended by a worker."""
-    moved = rows.move(
-        session,
-        batch_id,
-        from_={BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS},
-        attempt=None,
-        status=BatchStatus.CANCELING,
-        due_at=func.now(),
-    )
-    return moved is not None
-
-
-def take_stock(session: Session, batch: Batch) -> bool:
-    """Count the jobs of a locked batch in progress. Whether all have ended: then the batch is finalizing."""
-    counts = rows.count(session, batch.id)
-    is_through = batch.due_at is None and not any(counts.get(status) for status in rows.OPEN)
-    sums = _sums(counts)
-    now = session.scalars(func.now()).one()
-    since = batch.counted_at or batch.started_at or now
-    ended = sum(sums.values()) - (batch.succeeded + batch.failed + batch.canceled)
-    rows.move(
-        session,
-        batch.id,
-        from_={BatchStatus.IN_PROGRESS},
-        attempt=batch.attempt,
-        status=BatchStatus.FINALIZING if is_through else BatchStatus.IN_PROGRESS,
-        counted_at=now,
-        rate_per_s=smoothed_rate(batch.rate_per_s, ended, (now - since).total_seconds()),
-        **sums,
-    )
-    return is_through
-
-
-def complete(session: Session, batch: Batch) -> bool:
-    """End a locked batch that is finalizing, with its event. Whether somebody is to be told."""
-    counts = rows.count(session, batch.id)
-    return _end(session, batch, BatchStatus.COMPLETED, counts, from_=BatchStatus.FINALIZING)
-
-
-def _end(
-    session: Session, batch: Batch, to: BatchStatus, counts: Mapping[JobStatus, int], *, from_: BatchStatus
-) -> bool:
-    """The last count and the batch's event, in one commit. Whether somebody is to be told."""
-    sums = _sums(counts)
-    # Lines that never became jobs are canceled, or past their deadline, with the rest.
-    never = max(0, batch.total - sum(counts.values()))
-    sums["failed" if to is BatchStatus.EXPIRED else "canceled"] += never
-    ended = rows.move(
-        session,
-        batch.id,
-        from_={from_},
-        attempt=batch.attempt,
-        status=to,
-        due_at=None,
-        completed_at=func.now(),
-        counted_at=func.now(),
-        verdicts=rows.verdicts(session, batch.id),
-        **sums,
-    )
-    return ended is not None and events.record_batch(session, ended)
-
-
-def _sums(counts: Mapping[JobStatus, int]) -> dict[str, int]:
-    """The counts as a caller sees them: a job whose deadline passed counts as failed."""
-    return {
-        "succeeded": counts.get(JobStatus.SUCCEEDED, 0),
-        "failed": counts.get(JobStatus.FAILED, 0) + counts.get(JobStatus.EXPIRED, 0),
-        "canceled": counts.get(JobStatus.CANCELED, 0),
-    }

@@ -13,7 +13,7 @@ from db import batches as rows
 from db.base import JobStatus
 from db.batch_models import BadLine, Batch, BatchStatus, LineSource
 from db.models import Job
-from jobs import events
+from jobs import events, idempotency
 from jobs.cursors import cursors
 from jobs.errors import JobError
 from jobs.ids import BATCH_PREFIX, JOB_PREFIX, parse_id
@@ -141,6 +141,26 @@ def cancel(session: Session, given_id: str, *, api_key_id: UUID) -> Batch:
     if batch.status is not BatchStatus.CANCELING:
         raise JobError("already_final", f"Batch {given_id} is {batch.status.value} and can't be canceled.")
     return batch
+
+
+def not_ended(batch: Batch) -> JobError:
+    """What can be done to an ended batch alone is asked of another."""
+    detail = f"Batch {public_id(batch.id)} is {batch.status.value}; cancel it, or wait."
+    return JobError("batch_not_ended", detail, retryable=True)
+
+
+def delete(session: Session, given_id: str, *, api_key_id: UUID) -> str | None:
+    """Forget a batch that has ended, with its jobs. The manifest's key, to be removed after the commit.
+
+    Its jobs' files go with the next sweeps, as at the end of their retention. `JobError` `batch_not_ended`.
+    """
+    batch = find(session, given_id, api_key_id=api_key_id)
+    if batch.status not in FINAL:
+        raise not_ended(batch)
+    rows.mark_jobs_deleted(session, batch.id)
+    manifest = rows.mark_deleted(session, batch)
+    idempotency.scrub(session, batch.id, public_id=given_id, kind="batch")
+    return manifest
 
 
 def fail(session: Session, batch: Batch, error: JobError, *, attempt: int) -> bool:

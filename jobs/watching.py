@@ -43,11 +43,16 @@ def look_at_job(session: Session, job_id: UUID, *, api_key_id: UUID) -> tuple[Jo
     return service.find(session, job_public_id(job_id), api_key_id=api_key_id), found
 
 
-def look_at_batch(session: Session, batch_id: UUID, *, api_key_id: UUID) -> tuple[Batch, Sequence[BadLine], rows.Peek]:
-    """The batch with the first of its bad lines, and a peek as old or older. `BatchNotFoundError`."""
-    public_id = batches.public_id(batch_id)
+def peek_batch(session: Session, batch_id: UUID, *, api_key_id: UUID) -> rows.Peek:
+    """Whether a caller's batch is final, and the signature of what reading it would show. `BatchNotFoundError`."""
     found = rows.peek(session, Batch, batch_id, api_key_id=api_key_id)
     if found is None:
-        raise batches.BatchNotFoundError(public_id)
-    batch = batches.find(session, public_id, api_key_id=api_key_id)
+        raise batches.BatchNotFoundError(batches.public_id(batch_id))
+    return found
+
+
+def look_at_batch(session: Session, batch_id: UUID, *, api_key_id: UUID) -> tuple[Batch, Sequence[BadLine], rows.Peek]:
+    """The batch with the first of its bad lines, and a peek as old or older. `BatchNotFoundError`."""
+    found = peek_batch(session, batch_id, api_key_id=api_key_id)
+    batch = batches.find(session, batches.public_id(batch_id), api_key_id=api_key_id)
     return batch, batches.sample_of_bad_lines(session, batch), found

@@ -21,7 +21,7 @@ from db.batch_models import Batch, BatchStatus, LineSource
 from db.session import Sessions
 from dispatch.doorbell import Doorbell
 from dispatch.names import Bell
-from jobs import batch_work, batches, service
+from jobs import batch_ends, batch_work, batches, service
 from jobs.archive import Archive, ArchiveLimits, Entry
 from jobs.batch_work import Terms
 from jobs.errors import JobError
@@ -222,7 +222,7 @@ def _photo_lines(needs: Batching, batch: Batch) -> Iterator[list[Line]]:
 def _end_jobs(needs: Batching, batch: Batch, is_over: Callable[[], bool]) -> None:
     while True:
         with needs.sessions.begin() as session:
-            left, is_heard = batch_work.end_some(session, batch, limit=_CHUNK_LINES)
+            left, is_heard = batch_ends.end_some(session, batch, limit=_CHUNK_LINES)
             if left and is_over():
                 batch_work.release(session, batch)
         if is_heard:

@@ -11,7 +11,7 @@ from db.batch_models import BatchStatus
 from db.session import Sessions
 from dispatch.doorbell import Doorbell
 from dispatch.names import Bell
-from jobs import batch_work
+from jobs import batch_ends
 from storage.port import Storage
 
 _LIMIT = 100
@@ -22,14 +22,14 @@ def take_stock(sessions: Sessions) -> int:
     """Count the jobs of batches in progress; returns how many batches were through with theirs."""
     with sessions.begin() as session:
         batches = rows.running(session, BatchStatus.IN_PROGRESS, limit=_COUNTED)
-        return sum(batch_work.take_stock(session, batch) for batch in batches)
+        return sum(batch_ends.take_stock(session, batch) for batch in batches)
 
 
 def complete(sessions: Sessions, bell: Doorbell) -> int:
     """End the batches whose jobs have all ended."""
     with sessions.begin() as session:
         batches = rows.running(session, BatchStatus.FINALIZING, limit=_LIMIT)
-        heard = sum(batch_work.complete(session, batch) for batch in batches)
+        heard = sum(batch_ends.complete(session, batch) for batch in batches)
     if heard:
         bell.ring(Bell.IO)
     return len(batches)
@@ -38,7 +38,7 @@ def complete(sessions: Sessions, bell: Doorbell) -> int:
 def expire(sessions: Sessions, bell: Doorbell) -> int:
     """Batches whose deadline passed are ended by an io worker."""
     with sessions.begin() as session:
-        expired = sum(batch_work.expire(session, batch_id) for batch_id in rows.past_deadline(session, limit=_LIMIT))
+        expired = sum(batch_ends.expire(session, batch_id) for batch_id in rows.past_deadline(session, limit=_LIMIT))
     if expired:
         bell.ring(Bell.IO)
     return expired

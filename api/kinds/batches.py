@@ -70,6 +70,13 @@ BATCH: dict[str, Kind] = {
         "At least one line can't be run, so none was.",
         "Mend those that `urls.errors` lists and send the batch again, or set `skip_invalid`.",
     ),
+    "batch_not_ended": Kind(
+        409,
+        "The batch has not ended yet.",
+        "Only a batch that has ended can be deleted or run again.",
+        "Wait for its end, or cancel it and wait until it is `canceled`.",
+        retryable=True,
+    ),
     "nothing_to_retry": Kind(
         409,
         "There is nothing to run again.",

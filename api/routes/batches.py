@@ -1,130 +1,38 @@
-"""Submit, read, list, cancel and run again batches."""
+"""Read, list, cancel and delete batches."""
 
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Path, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import Authenticated, Reader, Writer
-from api.batch_intake import BATCH_FIELD, BatchFlags, accept_batch, look_ahead, parse_batch
-from api.batch_retry import BatchRetry, accept_retry
-from api.batch_schemas import BatchList, BatchObject, BatchPlan, ItemList
+from api.auth import Reader, Writer
+from api.batch_schemas import BatchList, BatchObject, ItemList
 from api.batch_views import POLL_S, batch_object
-from api.bodies import has_body
 from api.context import InContext
-from api.idempotency import Answer, IdempotencyKey, make_ticket
-from api.json_schema import schema_of
+from api.intake import remove_files
 from api.openapi import problems
 from api.paging import EndingBefore, Limit, StartingAfter, set_links
-from api.submission import CancelAfter, put_cancel_after
-from api.uploads import Form, read_form, read_json
 from api.views import job_object
+from api.waiting import (
+    IfNoneMatch,
+    Wait,
+    look_at_batch_in,
+    peek_batch_in,
+    poll_headers,
+    settle_known,
+)
 from db.base import JobStatus
 from db.batch_models import BatchStatus
 from dispatch.names import Bell
 from jobs import batches
-from jobs.fields import JobCreate
 from jobs.ids import job_public_id
-from jobs.schedule import ScheduleFields
+from jobs.watching import batch_topic
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
 BatchId = Annotated[str, Path(description="A batch's id.", examples=["batch_0199c0ffee007000800000000000cafe"])]
-
-
-def _options() -> dict[str, Any]:
-    """Fields of a job, but for its photo; a deadline is the batch's."""
-    fields: dict[str, Any] = schema_of(JobCreate)["properties"] | schema_of(ScheduleFields)["properties"]
-    del fields["image_url"]
-    described = {
-        "priority": "Lane of its jobs among the key's own photos: `interactive`, `normal` or `bulk` (default).",
-        "expires_in": "The batch expires, with every job that has not ended, after this time: seconds, or `90s`, "
-        "`15m`, `24h`, `7d`. The header `Cancel-After` says the same. Lines may have a time of their own.",
-        "deadline": "The same as a time (RFC 3339, with its zone).",
-        "retention": "How long the files of each job stay after it has ended: as the key's retention, or shorter.",
-    }
-    return fields | {name: {**fields[name], "description": text} for name, text in described.items()}
-
-
-def _submit_body() -> dict[str, Any]:
-    file = {
-        "type": "string",
-        "format": "binary",
-        "description": "A manifest, JSON Lines or CSV: `custom_id`, `image_url` or `upload_id`, and any of the options "
-        "of a job in each line. Or a ZIP of photos.",
-    }
-    labels = {"type": "string", "description": "Labels of the batch, as a JSON object."}
-    flags = BatchFlags.model_json_schema()["properties"]
-    properties = {BATCH_FIELD: file, **flags, **_options(), "labels": labels}
-    schema = {"title": "BatchForm", "type": "object", "required": [BATCH_FIELD], "properties": properties}
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
-
-
-def _retry_body() -> dict[str, Any]:
-    schema = BatchRetry.model_json_schema()
-    schema["properties"] = {**schema["properties"], **_options()}
-    schema["properties"]["only"] = {
-        "type": "string",
-        "enum": ["failed", "unfinished", "all"],
-        "default": "failed",
-        "description": BatchRetry.model_fields["only"].description,
-    }
-    schema.pop("$defs", None)
-    return {"requestBody": {"required": False, "content": {"application/json": {"schema": schema}}}}
-
-
-@router.post(
-    "",
-    status_code=202,
-    response_model=BatchObject,
-    responses={
-        200: {"model": BatchPlan, "description": "With `validate_only`: what the batch would be."},
-        **problems(400, 401, 403, 409, 413, 415, 422, 429, 503),
-    },
-    openapi_extra=_submit_body(),
-    summary="Submit a batch",
-)
-async def submit_batch(
-    request: Request,
-    context: InContext,
-    caller: Writer,
-    who: Authenticated,
-    background: BackgroundTasks,
-    idempotency_key: IdempotencyKey = None,
-    cancel_after: CancelAfter = None,
-) -> Response:
-    """Take a manifest or a ZIP of photos, up to 50,000 jobs by default.
-
-    A worker judges every line first. Unless `skip_invalid` is set, one bad line means that nothing runs: the batch is
-    `failed`, and its errors name each bad line. Options in the form are those of lines that do not say otherwise.
-    """
-    settings = context.settings
-    largest = max(settings.batch_max_manifest_bytes, settings.batch_max_archive_bytes)
-    form = await read_form(request, max_file_bytes=largest, file_field=BATCH_FIELD)
-    try:
-        put_cancel_after(form, cancel_after)
-        ticket = make_ticket(request, caller, idempotency_key, form.fingerprint())
-        asked = await run_in_threadpool(parse_batch, form, context, api_key_id=caller)
-        if asked.flags.validate_only:
-            plan = await run_in_threadpool(look_ahead, context, asked, caller=who)
-            return StreamingResponse(plan.body(), media_type="application/json")
-        await run_in_threadpool(context.limiter.require_room, request, who)
-        base_url = context.base_url(request)
-        answer = await run_in_threadpool(
-            accept_batch, context, asked, api_key_id=caller, base_url=base_url, ticket=ticket
-        )
-    finally:
-        form.close()
-    return _made(answer, context, background)
-
-
-def _made(answer: Answer, context: InContext, background: BackgroundTasks) -> Response:
-    response = answer.response()
-    if not answer.is_replay:
-        background.add_task(context.doorbell.ring, Bell.IO)
-        response.background = background
-    return response
 
 
 @router.get("", responses=problems(401, 403, 422, 429, 503), summary="List batches")
@@ -162,17 +70,50 @@ def list_batches(
     return BatchList(data=[batch_object(batch, base_url=base_url) for batch in found], has_more=has_more)
 
 
-@router.get("/{batch_id}", responses=problems(401, 403, 404, 429, 503), summary="Read a batch")
-def read_batch(
-    request: Request, response: Response, context: InContext, caller: Reader, batch_id: BatchId
-) -> BatchObject:
-    """The batch as it was counted last, with the first of its bad lines."""
+@router.get(
+    "/{batch_id}",
+    response_model=BatchObject,
+    responses={
+        304: {"description": "The copy at hand is still the same."},
+        **problems(401, 403, 404, 422, 429, 503),
+    },
+    summary="Read a batch",
+)
+async def read_batch(
+    request: Request,
+    context: InContext,
+    caller: Reader,
+    batch_id: BatchId,
+    wait: Wait = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """The batch as it was counted last, with the first of its bad lines; or after `wait`.
+
+    With the `ETag` of an earlier reply as `If-None-Match`, an unchanged batch is 304 without a body; `wait` then ends
+    at any change of status or counts.
+    """
+    topic = batch_topic(batch_id)
+    peek = partial(peek_batch_in, context, topic, caller)
+    known = await settle_known(request, context.watcher, topic, peek=peek, wait_s=wait, if_none_match=if_none_match)
+    if known is not None:
+        return Response(status_code=304, headers=poll_headers(known, POLL_S))
+    batch, bad_lines, found = await run_in_threadpool(look_at_batch_in, context, topic, caller)
+    shown = batch_object(batch, base_url=context.base_url(request), bad_lines=bad_lines)
+    return JSONResponse(shown.model_dump(mode="json"), headers=poll_headers(found, POLL_S))
+
+
+@router.delete(
+    "/{batch_id}", status_code=204, responses=problems(401, 403, 404, 409, 429, 503), summary="Delete a batch"
+)
+def delete_batch(context: InContext, caller: Writer, batch_id: BatchId) -> None:
+    """Forget a batch that has ended, with its jobs. Cancel one that has not: 409 `batch_not_ended` until it has.
+
+    It and its jobs are gone at once. Manifest, photos, outputs and mattes are removed by the sweeper, within minutes
+    for a large batch; mattes and uploads that another of the caller's jobs uses stay until that one goes.
+    """
     with context.sessions.begin() as session:
-        batch = batches.find(session, batch_id, api_key_id=caller)
-        bad_lines = batches.sample_of_bad_lines(session, batch)
-    if batch.status not in batches.FINAL:
-        response.headers["Retry-After"] = str(POLL_S)
-    return batch_object(batch, base_url=context.base_url(request), bad_lines=bad_lines)
+        manifest = batches.delete(session, batch_id, api_key_id=caller)
+    remove_files(context.storage, () if manifest is None else (manifest,))
 
 
 @router.get("/{batch_id}/items", responses=problems(401, 403, 404, 422, 429, 503), summary="List a batch's jobs")
@@ -221,34 +162,3 @@ def cancel_batch(
         batch = batches.cancel(session, batch_id, api_key_id=caller)
     background.add_task(context.doorbell.ring, Bell.IO)
     return batch_object(batch, base_url=context.base_url(request))
-
-
-@router.post(
-    "/{batch_id}/retry",
-    status_code=202,
-    response_model=BatchObject,
-    responses=problems(400, 401, 403, 404, 409, 410, 413, 415, 422, 429, 503),
-    openapi_extra=_retry_body(),
-    summary="Run a batch again",
-)
-async def retry_batch(
-    request: Request,
-    context: InContext,
-    caller: Writer,
-    who: Authenticated,
-    batch_id: BatchId,
-    background: BackgroundTasks,
-    idempotency_key: IdempotencyKey = None,
-) -> Response:
-    """Make a new batch of the jobs that failed, or of all, with the same options or with others.
-
-    Custom ids stay. Photos at URLs are fetched again; uploads and photos out of a ZIP are used again while they last.
-    """
-    fields = await read_json(request) if has_body(request) else {}
-    ticket = make_ticket(request, caller, idempotency_key, Form(fields).fingerprint())
-    await run_in_threadpool(context.limiter.require_room, request, who)
-    base_url = context.base_url(request)
-    answer = await run_in_threadpool(
-        accept_retry, context, batch_id, fields, api_key_id=caller, base_url=base_url, ticket=ticket
-    )
-    return _made(answer, context, background)

@@ -21,9 +21,18 @@ from api.schemas import JobList, JobObject
 from api.submission import CancelAfter, put_cancel_after
 from api.uploads import read_form
 from api.views import job_object
-from api.waiting import IfNoneMatch, Prefer, Wait, etag, look_in, matches, peek_in, preferred_wait, settle
+from api.waiting import (
+    IfNoneMatch,
+    Prefer,
+    Wait,
+    look_in,
+    peek_in,
+    poll_headers,
+    preferred_wait,
+    settle,
+    settle_known,
+)
 from db.models import Job
-from db.watch import Peek
 from dispatch.names import Bell
 from jobs import service
 from jobs.idempotency import Reply
@@ -95,7 +104,11 @@ async def _reply_at_end(request: Request, context: Context, caller: UUID, reply:
     peek = partial(peek_in, context, job_id, caller)
     await settle(request, context.watcher, job_id, peek=peek, is_enough=attrgetter("is_final"), wait_s=wait_s)
     job, found = await run_in_threadpool(look_in, context, job_id, caller)
-    headers = {"Location": reply.headers["Location"], "Preference-Applied": f"wait={wait_s}", **_poll_headers(found)}
+    headers = {
+        "Location": reply.headers["Location"],
+        "Preference-Applied": f"wait={wait_s}",
+        **poll_headers(found, POLL_S),
+    }
     shown = _show(job, context, request).model_dump(mode="json")
     ended = 200 if reply.status == HTTPStatus.OK else 201  # a job that was there was not made now
     return JSONResponse(shown, ended if found.is_final else 202, headers)
@@ -160,24 +173,12 @@ async def read_job(
     With the `ETag` of an earlier reply as `If-None-Match`, an unchanged job costs next to nothing: 304 without a body.
     """
     topic = job_topic(job_id)
-
-    def is_known(found: Peek) -> bool:
-        return matches(if_none_match, etag(found.signature))
-
-    def is_enough(found: Peek) -> bool:
-        return found.is_final if if_none_match is None else not is_known(found)
-
-    if wait is not None or if_none_match is not None:
-        peek = partial(peek_in, context, topic, caller)
-        found = await settle(request, context.watcher, topic, peek=peek, is_enough=is_enough, wait_s=wait or 0)
-        if is_known(found):
-            return Response(status_code=304, headers=_poll_headers(found))
+    peek = partial(peek_in, context, topic, caller)
+    known = await settle_known(request, context.watcher, topic, peek=peek, wait_s=wait, if_none_match=if_none_match)
+    if known is not None:
+        return Response(status_code=304, headers=poll_headers(known, POLL_S))
     job, found = await run_in_threadpool(look_in, context, topic, caller)
-    return JSONResponse(_show(job, context, request).model_dump(mode="json"), headers=_poll_headers(found))
-
-
-def _poll_headers(found: Peek) -> dict[str, str]:
-    return {"ETag": etag(found.signature), **({} if found.is_final else {"Retry-After": str(POLL_S)})}
+    return JSONResponse(_show(job, context, request).model_dump(mode="json"), headers=poll_headers(found, POLL_S))
 
 
 @router.post("/{job_id}/cancel", responses=problems(401, 403, 404, 409, 503), summary="Cancel a job")

@@ -131,6 +131,7 @@ class AsyncBatches(_Resource):
     items = _each(batches.items)
     wait = _call(batches.wait)
     cancel = _call(batches.cancel)
+    delete = _call(batches.delete)
     retry = _call(batches.retry)
     download = _call(batches.download)
 

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Literal, TypeAlias, Unpack, cast
 from packshot_client import calls
 from packshot_client.calls import Lister, fetch, keyed, segment, send
 from packshot_client.files import FileSink
+from packshot_client.jobs import delete_once
 from packshot_client.models import Batch, BatchPlan, Job, Page
 from packshot_client.options import JobOptions, as_form, as_json
 from packshot_client.steps import FileSource, Plan, Request, T, file_part
@@ -90,6 +91,11 @@ def wait(batch: Batch | str, *, timeout_s: float | None = None) -> Plan[Batch]:
 def cancel(batch: Batch | str) -> Plan[Batch]:
     """Cancel what has not ended: `canceling`, then `canceled`."""
     return (yield from calls.cancel(Batch, _path(batch)))
+
+
+def delete(batch: Batch | str) -> Plan[None]:
+    """Forget an ended batch, its jobs and their files. `ConflictError` `batch_not_ended` for one that still runs."""
+    yield from delete_once(_path(batch))
 
 
 def retry(

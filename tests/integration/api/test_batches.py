@@ -281,7 +281,7 @@ def test_only_what_failed_is_run_again(client, worker, sessions, settings) -> No
         {"custom_id": "bad", "image_url": URL, "labels": {"sku": "1"}, "format": "webp"},
     )
     batch = submit(client, manifest)
-    assert client.post(f"/v1/batches/{batch['id']}/retry").json()["code"] == "not_ready"
+    assert client.post(f"/v1/batches/{batch['id']}/retry").json()["code"] == "batch_not_ended"
     worker.work()
     finish(sessions, settings)
     fail(sessions, "bad")
