@@ -31,6 +31,11 @@ def contain(step: Callable[[], _Made]) -> _Made | Exception:
         return error
 
 
+def is_passing(error: Exception) -> bool:
+    """Whether it is the fault of something that comes back by itself."""
+    return any(isinstance(error, kinds) for kinds, _, _ in _PASSING)
+
+
 def job_error(error: Exception) -> JobError:
     """The stable code that an exception means to a job. What nobody expected is logged with its traceback."""
     match error:

@@ -12,7 +12,7 @@ from jobs.errors import JobError
 from vision.arrays import Canvas, Logits, RgbImage
 from vision.calibration import Calibration
 from vision.segmenters.unet import Prepared
-from worker.boundary import contain
+from worker.boundary import contain, is_passing
 
 log = structlog.get_logger(__name__)
 
@@ -101,12 +101,22 @@ class Models:
         return (model_id, loaded.runtime) if model_id else ("", "")
 
     def get(self, model: str) -> StagedSegmenter:
-        """The segmenter, loaded on first use. `JobError` `unknown_model`."""
+        """The segmenter, loaded on first use. `JobError` `unknown_model` or, where it does not load, `model_unavailable`.
+
+        A store or a database that is away is raised as it is: it will come back.
+        """
         # A version in flight stays one that can be asked for, whatever its name stands for by now.
         model_id = model if model in self._loaded else self.resolve(model)[0]
         if not model_id:
             raise JobError("unknown_model", f"This worker has no model {model!r}.")
-        return self._segmenter(model_id)
+        made = contain(partial(self._segmenter, model_id))
+        if not isinstance(made, Exception):
+            return made
+        if is_passing(made):
+            raise made
+        log.error("model_load_failed", model=model_id, error=repr(made))
+        detail = f"The worker can't load {model_id}. The operator's log says more."
+        raise JobError("model_unavailable", detail, retryable=True) from made
 
     def _take(self, name: str, model_id: str) -> bool:
         """Load a version that a name stands for from now on; False when it does not load."""

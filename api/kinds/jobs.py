@@ -114,6 +114,13 @@ JOB: dict[str, Kind] = {
         "Its file was lost before a further output was made of it.",
         "Submit the photo again; the operator looks after the store.",
     ),
+    "model_unavailable": Kind(
+        503,
+        "The model could not be loaded.",
+        "Its weights are not in the store, do not fit their checksum, or do not run on this worker; it was tried again.",
+        "Use another model; the operator's log says what is wrong with this one.",
+        retryable=True,
+    ),
     "worker_crashed": Kind(
         500,
         "Workers crashed while they held this photo.",

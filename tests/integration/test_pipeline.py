@@ -3,11 +3,12 @@
 import threading
 from collections.abc import Iterator
 from io import BytesIO
+from typing import NoReturn
 
 import numpy as np
 import pytest
 from PIL import Image
-from sqlalchemy import update
+from sqlalchemy import func, update
 
 from config.settings import Settings
 from db.base import JobStatus, Verdict
@@ -18,6 +19,7 @@ from jobs.params import JobParams
 from tests.gpu_worker import PHOTO_HW, GpuWorld, photo, png
 from vision.codec.encode import decode_matte
 from vision.segmenters.base import SegmenterOutOfMemory
+from vision.segmenters.checksum import WeightsError
 
 RED = (200, 0, 0)
 
@@ -210,6 +212,20 @@ def test_jobs_of_another_model_run_on_that_model(world: GpuWorld) -> None:
     world.drain()
     assert [world.job(job_id).model_version for job_id in job_ids] == ["fake@1", "other@1", None]
     assert world.job(job_ids[2]).error_code == "unknown_model"
+
+
+def test_a_model_that_does_not_load_is_tried_again(world: GpuWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(model_id: str) -> NoReturn:
+        raise WeightsError(f"{model_id} has another sha256")
+
+    good, bad = world.add(), world.add(params=JobParams(model="other"))
+    monkeypatch.setattr(world.res.intake.models, "_load", refuse)
+    world.drain()
+    assert world.statuses([good, bad]) == [JobStatus.SUCCEEDED, JobStatus.QUEUED]
+    with world.res.sessions.begin() as session:
+        session.execute(update(Job).where(Job.id == bad).values(due_at=func.now(), retries=100))
+    world.drain()
+    assert (world.job(bad).status, world.job(bad).error_code) == (JobStatus.FAILED, "model_unavailable")
 
 
 def test_two_workers_racing_do_each_job_once(world: GpuWorld, settings: Settings) -> None:
