@@ -101,7 +101,7 @@ class Models:
         return (model_id, loaded.runtime) if model_id else ("", "")
 
     def get(self, model: str) -> StagedSegmenter:
-        """The segmenter, loaded on first use. `JobError` `unknown_model` or, where it does not load, `model_unavailable`.
+        """The segmenter, loaded on first use. `JobError`: `unknown_model`, `model_unavailable` where it does not load.
 
         A store or a database that is away is raised as it is: it will come back.
         """

@@ -117,7 +117,7 @@ JOB: dict[str, Kind] = {
     "model_unavailable": Kind(
         503,
         "The model could not be loaded.",
-        "Its weights are not in the store, do not fit their checksum, or do not run on this worker; it was tried again.",
+        "Its weights are not in the store, do not fit their checksum, or do not run here; it was tried again.",
         "Use another model; the operator's log says what is wrong with this one.",
         retryable=True,
     ),
