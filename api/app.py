@@ -33,7 +33,7 @@ from api.stopping import on_stop_signal
 from api.watch import Watcher
 from config.logging import configure_logging
 from config.settings import Settings
-from db.session import build_engine, build_sessions
+from db.session import build_autocommit, build_engine, build_sessions
 from dispatch.celery_app import build_celery
 from dispatch.counters import Counters
 from dispatch.doorbell import Doorbell
@@ -69,6 +69,7 @@ def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
     context = Context(
         settings=settings,
         sessions=sessions,
+        autocommit=build_autocommit(engine),
         storage=LocalStorage(settings.files_path),
         doorbell=Doorbell(settings, build_celery(settings)),
         catalog=Catalog(sessions, models),

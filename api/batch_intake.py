@@ -86,7 +86,7 @@ class BatchRequest:
 def line_terms(context: Context, api_key_id: UUID) -> LineTerms:
     """What options of a key's batch are judged by that is made now."""
     with context.sessions.begin() as session:
-        longest = service.retention(session, api_key_id, None, default=context.settings.files_retention)
+        longest = service.longest_retention(session, api_key_id, default=context.settings.files_retention)
     return LineTerms(context.rules, {}, datetime.now(UTC), longest)
 
 

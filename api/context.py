@@ -24,6 +24,7 @@ class Context:
 
     settings: Settings
     sessions: Sessions
+    autocommit: Sessions  # for reads: each statement is a transaction of its own
     storage: Storage
     doorbell: Doorbell
     catalog: Catalog
@@ -48,8 +49,8 @@ class Context:
         return (self.settings.public_url or str(request.base_url)).rstrip("/")
 
 
-def get_context(request: Request) -> Context:
-    """The application's context."""
+async def get_context(request: Request) -> Context:
+    """The application's context. Async, or it would be fetched in a thread."""
     return cast("Context", request.app.state.context)
 
 

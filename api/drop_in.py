@@ -48,7 +48,7 @@ async def run(request: Request, context: Context, caller: Caller, form: Form, fi
         base_url = context.base_url(request)
         admit = partial(context.limiter.admit_photo, request, caller)
         answer = await run_in_threadpool(
-            accept, context, submission, api_key_id=caller.id, base_url=base_url, ticket=None, admit=admit
+            accept, context, submission, caller=caller, base_url=base_url, ticket=None, admit=admit
         )
     finally:
         form.close()

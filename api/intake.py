@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from typing import BinaryIO, cast
-from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -18,6 +17,7 @@ from db.models import Job
 from jobs import service
 from jobs.idempotency import Reply, Ticket
 from jobs.ids import job_public_id, new_id
+from jobs.keys import Caller
 from jobs.lifecycle import FINAL
 from jobs.params import JobParams
 from jobs.values import StoredInput
@@ -36,7 +36,7 @@ def accept(
     context: Context,
     form: Form,
     *,
-    api_key_id: UUID,
+    caller: Caller,
     base_url: str,
     ticket: Ticket | None,
     admit: Callable[[float], None],
@@ -51,6 +51,8 @@ def accept(
     if (before := look(context.sessions, ticket)) is not None:
         return before
     submission = parse(form, context)
+    longest = caller.files_retention or context.settings.files_retention
+    retention = service.retention(submission.schedule.retention, longest=longest)
     job_id = new_id()
     stored = None
     if submission.source_url is None and form.upload is not None:
@@ -59,9 +61,7 @@ def accept(
         admit(0.0)
 
     def make(session: Session) -> Reply:
-        default = context.settings.files_retention
-        retention = service.retention(session, api_key_id, submission.schedule.retention, default=default)
-        new = submission.to_new_job(job_id, api_key_id, stored, base_url, retention)
+        new = submission.to_new_job(job_id, caller.id, stored, base_url, retention)
         if submission.schedule.reuse and (job := service.like(session, new)) is not None:
             return _reply(job, 200)
         return _reply(service.submit(session, new), 202)

@@ -79,14 +79,15 @@ async def settle(
 
     Between the looks it holds neither thread nor connection. `peek` runs in a thread; what it raises ends the wait.
     """
+    if wait_s <= 0:
+        return await run_in_threadpool(peek)
     deadline = time.monotonic() + wait_s
-    if wait_s > 0:
-        watcher.require_room()
+    watcher.require_room()
     with watcher.watch(topic) as watch, _ended_by_leaving(request, watch):
         while True:
             found = await run_in_threadpool(peek)
             watch.seen = found.signature
-            if is_enough(found) or wait_s <= 0:
+            if is_enough(found):
                 return found
             if not await watch.changed(deadline - time.monotonic()):
                 # Time is up: look once more, should a notification have been lost. Nobody left needs that.
@@ -141,14 +142,14 @@ def poll_headers(found: Peek, poll_s: int) -> dict[str, str]:
 
 
 def peek_in(context: Context, job_id: UUID, caller: UUID) -> Peek:
-    """`jobs.watching.peek_job` in a transaction of its own."""
-    with context.sessions.begin() as session:
+    """`jobs.watching.peek_job` in a session of its own."""
+    with context.autocommit() as session:
         return peek_job(session, job_id, api_key_id=caller)
 
 
 def look_in(context: Context, job_id: UUID, caller: UUID) -> tuple[Job, Peek]:
-    """`jobs.watching.look_at_job` in a transaction of its own."""
-    with context.sessions.begin() as session:
+    """`jobs.watching.look_at_job` in a session of its own."""
+    with context.autocommit() as session:
         return look_at_job(session, job_id, api_key_id=caller)
 
 

@@ -1,11 +1,14 @@
 """Queries on API keys and their secrets."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, func, or_, select, update
-from sqlalchemy.orm import Session, joinedload, selectinload
+from sqlalchemy import ColumnElement, Select, bindparam, case, func, or_, select, update
+from sqlalchemy.orm import Session, selectinload
 
 from db import paging
 from db.key_models import ApiKey, ApiKeySecret
@@ -20,20 +23,39 @@ def _is_live() -> ColumnElement[bool]:
     return ApiKey.revoked_at.is_(None) & or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now())
 
 
-def by_short(session: Session, short: str) -> tuple[ApiKeySecret, bool] | None:
-    """The valid secret with this public part, its live key loaded, and whether its use is to be noted."""
+@dataclass(frozen=True)
+class Secret:
+    """A valid secret of a live key, as a check needs it. `is_stale`: its use is to be noted."""
+
+    sha256: str
+    is_stale: bool
+    key_id: UUID
+    scopes: list[str]
+    requests_per_minute: int | None
+    megapixels_per_minute: int | None
+    queue_depth: int | None
+    files_retention: timedelta | None
+
+
+def by_short(session: Session, short: str) -> Secret | None:
+    """The valid secret with this public part."""
+    row = session.execute(_by_short(), {"short": short}).one_or_none()
+    return None if row is None else Secret(*row)
+
+
+@cache  # asked by every request
+def _by_short() -> Select[Any]:
     is_stale = or_(ApiKeySecret.last_used_at.is_(None), ApiKeySecret.last_used_at < func.now() - _USE_GRAIN)
-    row = session.execute(
-        select(ApiKeySecret, is_stale)
+    limits = (ApiKey.requests_per_minute, ApiKey.megapixels_per_minute, ApiKey.queue_depth, ApiKey.files_retention)
+    return (
+        select(ApiKeySecret.sha256, is_stale, ApiKey.id, ApiKey.scopes, *limits)
         .join(ApiKeySecret.key)
-        .options(joinedload(ApiKeySecret.key))
         .where(
-            ApiKeySecret.short == short,
+            ApiKeySecret.short == bindparam("short"),
             or_(ApiKeySecret.expires_at.is_(None), ApiKeySecret.expires_at > func.now()),
             _is_live(),
         )
-    ).one_or_none()
-    return None if row is None else (row[0], row[1])
+    )
 
 
 def owner_of_job(session: Session, job_id: UUID) -> UUID | None:

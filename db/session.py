@@ -1,7 +1,12 @@
 """Engines and sessions. Only entry points commit: `with sessions.begin() as session: ...` is one transaction."""
 
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+import select
+import time
+from typing import Any
+
+import psycopg
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import InterfaceError, InternalError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -13,6 +18,9 @@ DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutErr
 """What a statement raises while the server restarts, is cut off, overrun, only readable after a failover, or has ended
 a transaction that idled: the same again may work later."""
 
+# A connection that was used so lately is looked at before it is used again; one that was idle for longer is asked.
+_TRUSTED_S = 5.0
+
 
 def build_engine(database_url: str, *, pool_size: int = 5) -> Engine:
     """An engine on psycopg 3 for a `postgresql://` URL.
@@ -21,11 +29,10 @@ def build_engine(database_url: str, *, pool_size: int = 5) -> Engine:
     with a restarted server are replaced before use.
     """
     url = database_url.replace("postgres://", "postgresql://", 1).replace("postgresql://", "postgresql+psycopg://", 1)
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
-        pool_pre_ping=True,
         pool_timeout=10,
         hide_parameters=True,  # an error's text ends in logs, and parameters are secrets and callers' data
         connect_args={
@@ -34,8 +41,46 @@ def build_engine(database_url: str, *, pool_size: int = 5) -> Engine:
             "options": "-c timezone=utc -c statement_timeout=30000 -c idle_in_transaction_session_timeout=60000",
         },
     )
+    event.listen(engine, "checkin", _note_return)
+    event.listen(engine, "checkout", _require_alive)
+    return engine
+
+
+def _note_return(_connection: object, record: Any, *_: object) -> None:
+    record.info["returned_at"] = time.monotonic()
+
+
+def _require_alive(connection: psycopg.Connection, record: Any, *_: object) -> None:
+    """Before a pooled connection is used: `InvalidatePoolError`, upon which the pool makes new ones, where it is dead.
+
+    SQLAlchemy's own ping would ask the server each time, one more round trip to most requests.
+    """
+    returned_at = record.info.get("returned_at")
+    if returned_at is None:  # a new one
+        return
+    try:
+        if time.monotonic() - returned_at > _TRUSTED_S or _has_news(connection):
+            connection.execute("SELECT 1")
+            connection.rollback()
+    except psycopg.Error as error:
+        raise InvalidatePoolError from error
+
+
+def _has_news(connection: psycopg.Connection) -> bool:
+    """Whether an idle connection was sent something: most likely its end."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def build_sessions(engine: Engine) -> Sessions:
     """A session factory whose objects stay readable after the commit."""
     return sessionmaker(engine, expire_on_commit=False)
+
+
+def build_autocommit(engine: Engine) -> Sessions:
+    """As `build_sessions`, but each statement is a transaction of its own, without the round trips of one around it.
+
+    For reads that need no common snapshot, which READ COMMITTED does not give them either.
+    """
+    return sessionmaker(engine.execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False)

@@ -12,8 +12,8 @@ from functools import cache
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import TextClause, text
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, TextClause, bindparam, literal_column, select, text
+from sqlalchemy.orm import Session, joinedload
 
 from db.batch_models import Batch
 from db.models import Job, Output
@@ -46,6 +46,15 @@ def peek(session: Session, topic: Topic, topic_id: UUID, *, api_key_id: UUID) ->
     return None if row is None else Peek(*row)
 
 
+def look_at_job(session: Session, job_id: UUID, *, api_key_id: UUID) -> tuple[Job, Peek] | None:
+    """A job of this key with its outputs and matte, and its peek, out of one statement; deleted ones are gone."""
+    found = session.execute(_look_query(), {"id": job_id, "api_key_id": api_key_id}).unique().one_or_none()
+    if found is None:
+        return None
+    job, signature = found
+    return job, Peek(job.id, job.completed_at is not None, signature)
+
+
 def signatures(session: Session, ids: Sequence[UUID]) -> dict[UUID, str]:
     """The signature of each job or batch; those that are gone are left out."""
     found: dict[UUID, str] = {}
@@ -55,7 +64,16 @@ def signatures(session: Session, ids: Sequence[UUID]) -> dict[UUID, str]:
     return found
 
 
-# As text, made once: an expression over all columns would cost more to build each time than the database needs for it.
+# Made once: an expression over all columns would cost more to build each time than the database needs for it.
+@cache
+def _look_query() -> Select[tuple[Job, str]]:
+    return (
+        select(Job, literal_column(_signature(Job)))
+        .where(Job.id == bindparam("id"), Job.api_key_id == bindparam("api_key_id"), Job.deleted_at.is_(None))
+        .options(joinedload(Job.outputs), joinedload(Job.matte))
+    )
+
+
 @cache
 def _peek_query(topic: Topic) -> TextClause:
     name = topic.__tablename__

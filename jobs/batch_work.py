@@ -25,7 +25,7 @@ from jobs.ids import new_id
 from jobs.keys import own_quotas
 from jobs.lines import Line, check_uploads
 from jobs.quotas import OwnQuotas
-from jobs.service import columns_of, retention
+from jobs.service import columns_of, longest_retention
 from jobs.values import Item, NewJob, StoredInput
 
 _WORKED_ON = (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS, BatchStatus.CANCELING)
@@ -152,7 +152,7 @@ def expand(session: Session, batch: Batch, lines: Sequence[Line], terms: Terms) 
     ids = {line.upload_id for line in lines if line.upload_id is not None}
     taken = uploads.take(session, ids, api_key_id=batch.api_key_id) if ids else {}
     now = session.scalars(func.now()).one()
-    kept = retention(session, batch.api_key_id, None, default=terms.files_retention)
+    kept = longest_retention(session, batch.api_key_id, default=terms.files_retention)
     made = [_job_row(batch, line, taken, now, line.schedule.retention or kept) for line in lines]
     rows.add_jobs(session, made)
     if heard := [row["id"] for row in made if not row["is_quiet"]]:

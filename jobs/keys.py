@@ -49,6 +49,7 @@ class Caller:
     id: UUID
     scopes: frozenset[str]
     quotas: OwnQuotas = NO_OWN_QUOTAS
+    files_retention: timedelta | None = None  # of its jobs' files; the service's where None
 
 
 @dataclass(frozen=True)
@@ -157,16 +158,15 @@ def authenticate(session: Session, token: str) -> Caller | None:
     if parts is None:
         return None
     found = rows.by_short(session, parts[1])
-    stored = found[0].sha256 if found else _digest("")
+    stored = found.sha256 if found else _digest("")
     if not hmac.compare_digest(stored, _digest(parts[2])) or found is None:
         return None
-    secret, is_stale = found
-    if is_stale:
-        rows.note_use(session, secret.short)
-    return Caller(secret.api_key_id, frozenset(secret.key.scopes), own_quotas(secret.key))
+    if found.is_stale:
+        rows.note_use(session, parts[1])
+    return Caller(found.key_id, frozenset(found.scopes), own_quotas(found), found.files_retention)
 
 
-def own_quotas(key: ApiKey) -> OwnQuotas:
+def own_quotas(key: ApiKey | rows.Secret) -> OwnQuotas:
     """The limits that a key has of its own."""
     return OwnQuotas(key.requests_per_minute, key.megapixels_per_minute, key.queue_depth)
 
@@ -187,7 +187,7 @@ def acting(session: Session, name: str) -> Caller | None:
         key = rows.live(session, resolve(session, name))
     except KeyNotFoundError:
         return None
-    return None if key is None else Caller(key.id, frozenset(key.scopes), own_quotas(key))
+    return None if key is None else Caller(key.id, frozenset(key.scopes), own_quotas(key), key.files_retention)
 
 
 def resolve(session: Session, name: str) -> UUID:

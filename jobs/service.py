@@ -25,18 +25,17 @@ from jobs.values import NewJob, StoredInput
 
 def submit(session: Session, new: NewJob) -> Job:
     """Insert a job: due at once when its photo is stored, else after its fetch."""
-    job = Job(**columns_of(new))
-    session.add(job)
-    if isinstance(new.source, str):
-        session.flush()
-        outgoing.add_fetches(session, [job.id])
-    else:
+    # It has no outputs and no matte yet, which need not be asked for. What the database fills in, the insert returns.
+    job = Job(**columns_of(new), outputs=[], matte=None)
+    is_fetched = isinstance(new.source, str)
+    if not is_fetched:
         job.due_at = func.now()
+    session.add(job)
     session.flush()
-    # The database filled in times and defaults; the reply shows them.
-    submitted = find(session, job_public_id(new.id), api_key_id=new.api_key_id)
-    events.record_queued(session, [submitted])
-    return submitted
+    if is_fetched:
+        outgoing.add_fetches(session, [job.id])
+    events.record_queued(session, [job])
+    return job
 
 
 def columns_of(new: NewJob) -> dict[str, Any]:
@@ -114,12 +113,16 @@ def like(session: Session, new: NewJob) -> Job | None:
     return rows.get(session, job_id, api_key_id=new.api_key_id) if job_id else None
 
 
-def retention(session: Session, api_key_id: UUID, asked: timedelta | None, *, default: timedelta) -> timedelta:
-    """How long files stay: the key's time, else `default`, or what a job asks for, which may only be shorter.
+def longest_retention(session: Session, api_key_id: UUID, *, default: timedelta) -> timedelta:
+    """How long files of a key's jobs stay unless they ask for less: the key's own time, else `default`."""
+    return keys.files_retention(session, api_key_id) or default
+
+
+def retention(asked: timedelta | None, *, longest: timedelta) -> timedelta:
+    """How long a job's files stay: `longest`, the key's time, or what the job asks for, which may only be shorter.
 
     `JobError` `invalid_retention`.
     """
-    longest = keys.files_retention(session, api_key_id) or default
     if asked is None:
         return longest
     if asked > longest:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from db import watch as rows
 from db.batch_models import BadLine, Batch
 from db.models import Job
-from jobs import batches, service
+from jobs import batches
 from jobs.errors import JobNotFoundError
 from jobs.ids import BATCH_PREFIX, job_public_id, parse_id, parse_job_id
 
@@ -38,9 +38,11 @@ def peek_job(session: Session, job_id: UUID, *, api_key_id: UUID) -> rows.Peek:
 
 
 def look_at_job(session: Session, job_id: UUID, *, api_key_id: UUID) -> tuple[Job, rows.Peek]:
-    """The whole job, and a peek that is as old or older: a change in between shows once more. `JobNotFoundError`."""
-    found = peek_job(session, job_id, api_key_id=api_key_id)
-    return service.find(session, job_public_id(job_id), api_key_id=api_key_id), found
+    """The whole job, and a peek of the same moment. `JobNotFoundError`."""
+    found = rows.look_at_job(session, job_id, api_key_id=api_key_id)
+    if found is None:
+        raise JobNotFoundError(job_public_id(job_id))
+    return found
 
 
 def peek_batch(session: Session, batch_id: UUID, *, api_key_id: UUID) -> rows.Peek:

@@ -130,7 +130,7 @@ def _judge(needs: Batching, batch: Batch, max_items: int) -> Judge:
 
 def _line_terms(needs: Batching, batch: Batch) -> LineTerms:
     with needs.sessions.begin() as session:
-        longest = service.retention(session, batch.api_key_id, None, default=needs.settings.files_retention)
+        longest = service.longest_retention(session, batch.api_key_id, default=needs.settings.files_retention)
     defaults = batches.line_defaults(batch.options, batch.webhook_url, item_webhooks=batch.item_webhooks)
     return LineTerms(needs.rules, defaults, batch.created_at, longest)
 

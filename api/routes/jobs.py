@@ -7,7 +7,6 @@ from typing import Annotated, cast
 from uuid import UUID
 
 from fastapi import APIRouter, BackgroundTasks, Path, Request, Response
-from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.auth import Authenticated, Reader, Writer
@@ -80,7 +79,7 @@ async def submit_job(
         base_url = context.base_url(request)
         admit = partial(context.limiter.admit_photo, request, who)
         answer = await run_in_threadpool(
-            accept, context, form, api_key_id=caller, base_url=base_url, ticket=ticket, admit=admit
+            accept, context, form, caller=who, base_url=base_url, ticket=ticket, admit=admit
         )
     finally:
         form.close()
@@ -109,9 +108,9 @@ async def _reply_at_end(request: Request, context: Context, caller: UUID, reply:
         "Preference-Applied": f"wait={wait_s}",
         **poll_headers(found, POLL_S),
     }
-    shown = _show(job, context, request).model_dump(mode="json")
+    shown = _show(job, context, request).model_dump_json()
     ended = 200 if reply.status == HTTPStatus.OK else 201  # a job that was there was not made now
-    return JSONResponse(shown, ended if found.is_final else 202, headers)
+    return Response(shown, ended if found.is_final else 202, headers, "application/json")
 
 
 @router.get("", responses=problems(401, 403, 404, 422, 503), summary="List jobs")
@@ -129,7 +128,7 @@ def list_jobs(
 
     The `Link` header has the URLs of the next (older) and the previous (newer) page.
     """
-    with context.sessions.begin() as session:
+    with context.autocommit() as session:
         found, has_more = service.page(
             session,
             api_key_id=caller,
@@ -178,7 +177,8 @@ async def read_job(
     if known is not None:
         return Response(status_code=304, headers=poll_headers(known, POLL_S))
     job, found = await run_in_threadpool(look_in, context, topic, caller)
-    return JSONResponse(_show(job, context, request).model_dump(mode="json"), headers=poll_headers(found, POLL_S))
+    shown = _show(job, context, request).model_dump_json()
+    return Response(shown, headers=poll_headers(found, POLL_S), media_type="application/json")
 
 
 @router.post("/{job_id}/cancel", responses=problems(401, 403, 404, 409, 503), summary="Cancel a job")
