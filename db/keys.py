@@ -44,7 +44,7 @@ def by_short(session: Session, short: str) -> Secret | None:
 
 
 @cache  # asked by every request
-def _by_short() -> Select[Any]:
+def _by_short() -> Select[*tuple[Any, ...]]:
     is_stale = or_(ApiKeySecret.last_used_at.is_(None), ApiKeySecret.last_used_at < func.now() - _USE_GRAIN)
     limits = (ApiKey.requests_per_minute, ApiKey.megapixels_per_minute, ApiKey.queue_depth, ApiKey.files_retention)
     return (

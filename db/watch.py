@@ -12,7 +12,7 @@ from functools import cache
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Select, TextClause, bindparam, literal_column, select, text
+from sqlalchemy import Select, Text, TextClause, bindparam, literal_column, select, text
 from sqlalchemy.orm import Session, joinedload
 
 from db.batch_models import Batch
@@ -66,9 +66,9 @@ def signatures(session: Session, ids: Sequence[UUID]) -> dict[UUID, str]:
 
 # Made once: an expression over all columns would cost more to build each time than the database needs for it.
 @cache
-def _look_query() -> Select[tuple[Job, str]]:
+def _look_query() -> Select[Job, str]:
     return (
-        select(Job, literal_column(_signature(Job)))
+        select(Job, literal_column(_signature(Job), Text))
         .where(Job.id == bindparam("id"), Job.api_key_id == bindparam("api_key_id"), Job.deleted_at.is_(None))
         .options(joinedload(Job.outputs), joinedload(Job.matte))
     )
