@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
@@ -190,6 +191,8 @@ def _explain(_connection, _cursor, statement: str, parameters, _context, _many) 
         (JobFilter(model="unet-fast@2"), "ix_jobs_list_model"),
         (JobFilter(labels={"sku": "S-17"}), "ix_jobs_labels"),
         (JobFilter(created_after=datetime(2026, 1, 1, tzinfo=UTC)), "ix_jobs_list"),
+        (JobFilter(created_before=datetime(2026, 1, 1, tzinfo=UTC)), "ix_jobs_list"),
+        (JobFilter(batch_id=UUID(int=7)), "_jobs_"),
         (JobFilter(status=JobStatus.FAILED, labels={"sku": "S-17"}), "ix_jobs_list_status"),
     ],
 )
