@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, String, case, cast, exists, func, select, update
+from sqlalchemy import ColumnElement, case, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, joinedload
 
-from db import paging
-from db.outgoing import host_of
+from db import delivery_claims, paging
+from db.claims import take_turn
+from db.key_models import ApiKey
 from db.webhook_models import DeliveryStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookEvent
 
 OPEN = (DeliveryStatus.PENDING, DeliveryStatus.HELD)
@@ -51,7 +52,9 @@ class Filters:
 def add(session: Session, deliveries: Sequence[dict[str, Any]]) -> None:
     """Insert deliveries."""
     if deliveries:
-        session.execute(insert(WebhookDelivery), deliveries)
+        lanes = [delivery_claims.lane_md5(row["endpoint_id"], row["url"]) for row in deliveries]
+        rows = [{**row, "lane_md5": lane} for row, lane in zip(deliveries, lanes, strict=True)]
+        session.execute(insert(WebhookDelivery), rows)
 
 
 def claim(
@@ -59,21 +62,13 @@ def claim(
 ) -> Sequence[WebhookDelivery]:
     """Take due deliveries with event and endpoint: attempt + 1, not due again before the lease is over.
 
-    Those of `busy_lanes` are left; a lane is an endpoint's id in hexadecimal, or a URL's host.
+    Keys take turns. Those of `busy_lanes` are left; a lane is what `db.delivery_claims.lane_of` says.
     """
-    lane = func.coalesce(func.replace(cast(WebhookDelivery.endpoint_id, String), "-", ""), host_of(WebhookDelivery.url))
-    due = (
-        select(WebhookDelivery.id)
-        .where(
-            WebhookDelivery.status == DeliveryStatus.PENDING,
-            WebhookDelivery.due_at <= func.now(),
-            lane.not_in(busy_lanes),
-        )
-        .order_by(WebhookDelivery.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return _lease(session, due.scalar_subquery(), lease_s=lease_s)
+    due = delivery_claims.lock_due(session, limit=limit, busy_lanes=busy_lanes)
+    claimed = {delivery.id: delivery for delivery in _lease(session, due, lease_s=lease_s)} if due else {}
+    key_ids = sorted({delivery.api_key_id for delivery in claimed.values()})
+    take_turn(session, key_ids, column=ApiKey.last_notified_at)
+    return [claimed[delivery_id] for delivery_id in due]
 
 
 def pull(session: Session, endpoint_id: UUID, *, limit: int, lease_s: float) -> Sequence[WebhookDelivery]:

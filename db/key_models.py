@@ -35,6 +35,7 @@ class ApiKey(Base):
     queue_depth: Mapped[int | None]
     last_claimed_at: Mapped[datetime | None]  # whose turn it is: the key served longest ago comes first
     last_fetched_at: Mapped[datetime | None]  # the same for its downloads
+    last_notified_at: Mapped[datetime | None]  # and for its webhooks
     files_retention: Mapped[timedelta | None]  # of its jobs' files; the service's where null
 
     secrets: Mapped[list["ApiKeySecret"]] = relationship(lazy="raise", order_by="ApiKeySecret.created_at")

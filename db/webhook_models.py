@@ -108,7 +108,16 @@ class WebhookDelivery(Base):
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
         CheckConstraint("(endpoint_id IS NULL) = (url IS NOT NULL)", name="one_target"),
-        Index("ix_webhook_deliveries_due", "due_at", postgresql_where=text("status = 'pending'")),
+        Index("ix_webhook_deliveries_due", "due_at", postgresql_where=text("status = 'pending'")),  # whether any is due
+        # The claim walks this index: one queue per key and receiver, oldest due first.
+        Index(
+            "ix_webhook_deliveries_claim",
+            "api_key_id",
+            "lane_md5",
+            "due_at",
+            "id",
+            postgresql_where=text("status = 'pending'"),
+        ),
         Index("ix_webhook_deliveries_event", "event_id"),
         Index("ix_webhook_deliveries_list", "api_key_id", "id"),
         Index("ix_webhook_deliveries_status", "api_key_id", "status", "id"),
@@ -126,6 +135,7 @@ class WebhookDelivery(Base):
     api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id"))
     endpoint_id: Mapped[UUID | None] = mapped_column(ForeignKey("webhook_endpoints.id", ondelete="CASCADE"))
     url: Mapped[str | None]
+    lane_md5: Mapped[str]  # of `db.delivery_claims.lane_of`
     status: Mapped[DeliveryStatus] = mapped_column(
         text_enum(DeliveryStatus, "status"), server_default=DeliveryStatus.PENDING.value
     )

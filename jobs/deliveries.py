@@ -14,10 +14,10 @@ from db import deliveries as rows
 from db import keys
 from db import webhooks as endpoint_rows
 from db.deliveries import Filters, Target
+from db.delivery_claims import lane_of
 from db.webhook_models import DeliveryStatus, DisabledReason, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from jobs.errors import JobError
 from jobs.event_types import PING
-from jobs.fetching import host_of
 from jobs.ids import DELIVERY_PREFIX, EVENT_PREFIX, new_id, parse_id
 from jobs.webhooks import Attempt, Judgement, classify, ease_off, next_attempt_at
 
@@ -43,7 +43,7 @@ class ClaimedDelivery:
     @property
     def lane(self) -> str:
         """What one slow receiver is known by, as `db.deliveries.claim` sees it."""
-        return self.target.endpoint_id.hex if self.target.endpoint_id else host_of(self.url)
+        return lane_of(self.target.endpoint_id, self.url)
 
 
 class DeliveryNotFoundError(JobError):
