@@ -237,7 +237,7 @@ def _lines(context: Context, asked: BatchRequest, judge_: Judge, api_key_id: UUI
         ids = {line.upload_id for line in chunk if line.upload_id is not None}
         with context.sessions.begin() as session:
             at_least = context.settings.uploads_retention
-            usable = uploads.usable(session, ids, api_key_id=api_key_id, at_least=at_least) if ids else set()
+            usable = uploads.usable(session, ids, api_key_id=api_key_id, at_least=at_least) if ids else {}
         yield from check_uploads(chunk, usable)
 
 

@@ -23,7 +23,7 @@ from jobs.params import JobParams
 from jobs.values import StoredInput
 from storage.keys import input_key
 from storage.port import Storage, StorageUnavailableError
-from vision.codec.header import Limits, probe
+from vision.codec.header import ImageHeader, Limits, probe
 from vision.errors import ImageError
 
 log = structlog.get_logger(__name__)
@@ -56,7 +56,7 @@ def accept(
     job_id = new_id()
     stored = None
     if submission.source_url is None and form.upload is not None:
-        stored = store_photo(context, form.upload, input_key(job_id), admit, submission.params)
+        stored, _ = store_photo(context, form.upload, input_key(job_id), admit, submission.params)
     else:
         admit(0.0)
 
@@ -91,7 +91,7 @@ def _reply(job: Job, status: int) -> Reply:
 
 def store_photo(
     context: Context, upload: Upload, key: str, admit: Callable[[float], None], params: JobParams
-) -> StoredInput:
+) -> tuple[StoredInput, ImageHeader]:
     """Check the header and the options by it, ask `admit` for its megapixels, store the file.
 
     `ProblemError`, `JobError`, `StorageUnavailableError`.
@@ -108,7 +108,7 @@ def store_photo(
     file.seek(0)
     context.storage.put(key, file)
     context.metrics.count_upload(upload.size_bytes)
-    return StoredInput(
+    stored = StoredInput(
         key=key,
         sha256=upload.digest.hexdigest(),
         bytes=upload.size_bytes,
@@ -116,6 +116,7 @@ def store_photo(
         width=header.width_px,
         height=header.height_px,
     )
+    return stored, header
 
 
 def remove_files(storage: Storage, keys: tuple[str, ...]) -> None:

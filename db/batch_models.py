@@ -137,5 +137,11 @@ class Upload(Base):
     format: Mapped[str]
     width: Mapped[int]
     height: Mapped[int]
+    is_turned: Mapped[bool] = mapped_column(server_default=text("false"))  # by EXIF: upright, width is height
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]
+
+    @property
+    def upright_hw(self) -> tuple[int, int]:
+        """Height and width as the photo is shown."""
+        return (self.width, self.height) if self.is_turned else (self.height, self.width)

@@ -30,7 +30,7 @@ def get(session: Session, upload_id: UUID, *, api_key_id: UUID) -> Upload | None
     )
 
 
-def usable(session: Session, ids: Collection[UUID], *, api_key_id: UUID, at_least: timedelta) -> set[UUID]:
+def usable(session: Session, ids: Collection[UUID], *, api_key_id: UUID, at_least: timedelta) -> dict[UUID, Upload]:
     """Those of the uploads that this key may use; each stays for `at_least` from now on.
 
     Photos out of a ZIP stay as long as a job needs them, so a further run of their batch may use them that long.
@@ -40,10 +40,10 @@ def usable(session: Session, ids: Collection[UUID], *, api_key_id: UUID, at_leas
         update(Upload)
         .where(Upload.id.in_(ids), Upload.api_key_id == api_key_id, is_there)
         .values(expires_at=func.greatest(Upload.expires_at, func.now() + at_least))
-        .returning(Upload.id)
-        .execution_options(synchronize_session=False)
+        .returning(Upload)
+        .execution_options(synchronize_session=False, populate_existing=True)
     )
-    return set(kept)
+    return {upload.id: upload for upload in kept}
 
 
 def take(session: Session, ids: Collection[UUID], *, api_key_id: UUID) -> dict[UUID, Upload]:

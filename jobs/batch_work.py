@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from db import batches as rows
 from db import keys, uploads
 from db.base import JobStatus
-from db.batch_models import Batch, BatchStatus, Upload
+from db.batch_models import Batch, BatchStatus, LineSource, Upload
 from db.queues import count_open, lock_queue
 from jobs import batches, events
 from jobs.errors import FieldError, JobError
@@ -61,11 +61,10 @@ def note_lines(
     session: Session, batch: Batch, lines: Sequence[Line], terms: Terms, *, photos: Sequence[dict[str, Any]] = ()
 ) -> bool:
     """Note lines that were judged, with the photos that they brought along. False when it is no longer ours."""
-    brought = {photo["id"] for photo in photos}
-    ids = {line.upload_id for line in lines if line.upload_id is not None} - brought
-    if ids:
+    ids = {line.upload_id for line in lines if line.upload_id is not None}
+    if ids and batch.source is not LineSource.ZIP:  # its photos were looked at when they were unpacked
         usable = uploads.usable(session, ids, api_key_id=batch.api_key_id, at_least=terms.uploads_retention)
-        lines = check_uploads(lines, usable | brought)
+        lines = check_uploads(lines, usable)
     bad = [line for line in lines if line.errors]
     moved = rows.move(
         session,

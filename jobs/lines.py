@@ -1,19 +1,21 @@
 """The lines of a batch, judged one by one: good ones with all that makes a job, bad ones with all that is wrong."""
 
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 from uuid import UUID
 
+from db.batch_models import Upload
 from jobs.errors import FieldError
 from jobs.fields import JobCreate, Judged, Rules, is_storable, judge
 from jobs.ids import UPLOAD_PREFIX, parse_id
 from jobs.lanes import Lane
 from jobs.manifest import RawLine
 from jobs.schedule import Schedule, ScheduleFields, judge_schedule, too_long_kept
+from vision.errors import ImageError
 
 MAX_CUSTOM_ID = 256
 KNOWN_FIELDS = ("custom_id", "upload_id", *JobCreate.model_fields, *ScheduleFields.model_fields)
@@ -113,13 +115,21 @@ def in_chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield chunk
 
 
-def check_uploads(lines: Sequence[Line], usable: Collection[UUID]) -> list[Line]:
-    """The lines, those bad whose upload is not there."""
-    error = FieldError("/upload_id", "upload_not_found", "There is no such upload, or it has expired.")
-    return [
-        line.with_error(error) if line.upload_id is not None and line.upload_id not in usable else line
-        for line in lines
-    ]
+def check_uploads(lines: Sequence[Line], usable: Mapping[UUID, Upload]) -> list[Line]:
+    """The lines, those bad whose upload is not there, or smaller than their region of interest."""
+    return [line if line.upload_id is None else _check_upload(line, usable.get(line.upload_id)) for line in lines]
+
+
+def _check_upload(line: Line, upload: Upload | None) -> Line:
+    if upload is None:
+        return line.with_error(
+            FieldError("/upload_id", "upload_not_found", "There is no such upload, or it has expired.")
+        )
+    try:
+        line.judged.params.require_regions(upload.upright_hw)
+    except ImageError as error:
+        return line.with_error(FieldError("", error.code, error.detail))
+    return line
 
 
 def _custom_id_problem(given: object) -> str | None:

@@ -30,11 +30,13 @@ def judged_entries(archive: Archive, judge: Judge) -> Iterator[tuple[Entry, Line
 
 
 def read_photo(archive: Archive, entry: Entry, line: Line, limits: Limits) -> tuple[Line, bytes, ImageHeader | None]:
-    """Unpack a good line's photo and look at its header; a photo that is refused makes the line bad."""
+    """Unpack a good line's photo and look at its header; one that is refused, or too small, makes the line bad."""
     if line.errors:
         return line, b"", None
     try:
         data = archive.read(entry)
-        return line, data, probe(data, limits)
+        header = probe(data, limits)
+        line.judged.params.require_regions(header.upright_hw)
     except (ImageError, JobError) as error:
         return line.with_error(FieldError("", error.code, error.detail)), b"", None
+    return line, data, header

@@ -24,12 +24,19 @@ def create(
     upload_id: UUID,
     stored: StoredInput,
     *,
+    is_turned: bool,
     api_key_id: UUID,
     filename: str | None,
     retention: timedelta,
 ) -> Upload:
     """Name a stored photo, to be used by jobs within `retention`."""
-    row = {"id": upload_id, "api_key_id": api_key_id, "filename": filename, **vars(stored)}
+    row = {
+        "id": upload_id,
+        "api_key_id": api_key_id,
+        "filename": filename,
+        "is_turned": is_turned,
+        **vars(stored),
+    }
     rows.add(session, [row], retention=retention)
     return session.get_one(Upload, upload_id)
 

@@ -173,6 +173,7 @@ def _take_photo(
         "format": header.format,
         "width": header.width_px,
         "height": header.height_px,
+        "is_turned": header.is_turned,
     }
     return line, photo
 

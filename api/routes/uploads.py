@@ -77,11 +77,19 @@ def _accept(
         raise ProblemError("missing_source", f"Send the photo as {FILE_FIELD}.")
     filename = clean_filename(form.upload.filename)
     upload_id = new_id()
-    stored = store_photo(context, form.upload, upload_key(upload_id), admit, JobParams())
+    stored, header = store_photo(context, form.upload, upload_key(upload_id), admit, JobParams())
 
     def make(session: Session) -> Reply:
         retention = context.settings.uploads_retention
-        made = uploads.create(session, upload_id, stored, api_key_id=caller, filename=filename, retention=retention)
+        made = uploads.create(
+            session,
+            upload_id,
+            stored,
+            is_turned=header.is_turned,
+            api_key_id=caller,
+            filename=filename,
+            retention=retention,
+        )
         shown = upload_object(made)
         return Reply(201, {"Location": f"{base_url}/v1/uploads/{shown.id}"}, shown.model_dump_json(), upload_id)
 

@@ -63,7 +63,12 @@ class ImageHeader:
     def upright_hw(self) -> tuple[int, int]:
         """(height, width) once the EXIF orientation is applied."""
         hw = (self.height_px, self.width_px)
-        return (hw[1], hw[0]) if self.orientation >= 5 else hw  # noqa: PLR2004 - 5 to 8 lie on their side
+        return (hw[1], hw[0]) if self.is_turned else hw
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether the photo lies on its side, so that upright its width is its height."""
+        return self.orientation >= 5  # noqa: PLR2004 - 5 to 8
 
     @property
     def megapixels(self) -> float:

@@ -16,8 +16,10 @@ from db.jobs import JobFilter
 from db.key_models import ApiKey
 from db.models import Job
 from db.session import Sessions
+from jobs import claiming, fetching
 from jobs.ids import job_public_id, new_id, parse_job_id
-from tests.integration.api.support import finish, photo, stored, submit
+from jobs.values import StoredInput
+from tests.integration.api.support import TERMS, finish, photo, stored, submit
 
 
 def post(client: TestClient, body: bytes | None = None, **options: str) -> httpx.Response:
@@ -90,6 +92,29 @@ def test_many_at_once_make_one_job(client: TestClient, sessions: Sessions, files
 def test_a_url_cannot_be_compared(client: TestClient) -> None:
     reply = client.post("/v1/jobs", json={"image_url": "https://shop.example/mug.jpg", "dedupe": "reuse"})
     assert error_of(reply) == (422, "invalid_option")
+
+
+def test_the_same_bytes_behind_two_urls_are_looked_at_once(
+    client: TestClient, stranger: TestClient, sessions: Sessions, settings: Settings
+) -> None:
+    """Two jobs, one matte; not for other options of the matte, and not for another key."""
+    url = "https://shop.example/mug.jpg"
+    asked = [
+        (client, {"image_url": url}, False),
+        (client, {"image_url": f"{url}?copy", "background": "white"}, True),
+        (client, {"image_url": url, "existing_alpha": "ignore"}, False),
+        (stranger, {"image_url": url}, False),
+    ]
+    for who, body, is_reused in asked:
+        job = who.post("/v1/jobs", json=body).json()
+        with sessions.begin() as session:
+            [fetch] = fetching.claim(session, limit=1, lease_s=60)
+            photo_ = StoredInput(f"jobs/{fetch.job_id.hex}/input", "5" * 64, 1000, "jpeg", 40, 30)
+            assert fetching.arrive(session, fetch, photo_, fetch_ms=1)
+        with sessions() as session:  # looked at, and rolled back
+            [claimed] = claiming.claim(session, TERMS, limit=1, megapixels=1e6)
+        assert (job_public_id(claimed.id), claimed.matte is not None) == (job["id"], is_reused)
+        finish(sessions, settings)
 
 
 def test_retention_is_the_keys_or_shorter(
