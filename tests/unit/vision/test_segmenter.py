@@ -40,9 +40,26 @@ def images() -> list[np.ndarray]:
     return [draw("disc", "plain", hw).image for hw in sizes]
 
 
+class Saved:
+    """Weights on disk, and the folder in which their conversion is kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self.weights, self.cache = folder / "weights", folder / "cache"
+        self.spec = save_network(network(), SPEC, self.weights)
+
+    def load(self, runtime: str) -> UnetSegmenter:
+        options = RuntimeOptions(threads=1, cache_dir=self.cache)
+        return UnetSegmenter.load(self.spec, folder=self.weights, runtime=runtime, options=options)
+
+
 @pytest.fixture(scope="module")
-def reference(images) -> list[np.ndarray]:
-    segmenter = UnetSegmenter(SPEC, build_runtime("torch-cpu", network, SPEC, ONE_THREAD))
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
+    return Saved(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def reference(saved: Saved, images) -> list[np.ndarray]:
+    segmenter = saved.load("torch-cpu")
     return [segmenter.segment([image])[0] for image in images]
 
 
@@ -56,8 +73,8 @@ def test_alphas_have_the_images_sizes_and_are_finite(images, reference):
 
 
 @pytest.mark.parametrize("runtime", ["torch-cpu", "openvino-cpu", "onnxruntime-cpu"])
-def test_runtimes_and_microbatch_sizes_agree_within_two_steps(runtime, images, reference):
-    segmenter = UnetSegmenter(SPEC, build_runtime(runtime, network, SPEC, ONE_THREAD))
+def test_runtimes_and_microbatch_sizes_agree_within_two_steps(runtime, saved: Saved, images, reference):
+    segmenter = saved.load(runtime)
     assert segmenter.runtime == runtime
     singly = [segmenter.segment([image])[0] for image in images]
     for together in (segmenter.segment(images), singly):
@@ -65,17 +82,14 @@ def test_runtimes_and_microbatch_sizes_agree_within_two_steps(runtime, images, r
             assert np.abs(alpha - expected).max() <= 2 * STEP
 
 
-def test_openvino_keeps_its_conversion_by_checksum(tmp_path: Path, images, monkeypatch: pytest.MonkeyPatch):
-    torch.manual_seed(0)
-    spec = save_network(build_network(SPEC), SPEC, tmp_path / "weights")
-    options = RuntimeOptions(threads=1, cache_dir=tmp_path / "cache")
-    first = UnetSegmenter.load(spec, folder=tmp_path / "weights", runtime="openvino-cpu", options=options)
-    kept = sorted(tmp_path.joinpath("cache").iterdir())
+def test_openvino_keeps_its_conversion_by_checksum(saved: Saved, images, monkeypatch: pytest.MonkeyPatch):
+    first = saved.load("openvino-cpu")
+    kept = sorted(saved.cache.iterdir())
     assert [file.suffix for file in kept] == [".bin", ".xml"]
-    assert spec.weights_sha256[:16] in kept[0].name
+    assert saved.spec.weights_sha256[:16] in kept[0].name
     monkeypatch.setitem(sys.modules, "vision.segmenters.network", None)  # and with it PyTorch: no import of it works
-    second = UnetSegmenter.load(spec, folder=tmp_path / "weights", runtime="openvino-cpu", options=options)
-    assert sorted(tmp_path.joinpath("cache").iterdir()) == kept
+    second = saved.load("openvino-cpu")
+    assert sorted(saved.cache.iterdir()) == kept
     np.testing.assert_array_equal(first.segment(images[:1])[0], second.segment(images[:1])[0])
 
 
