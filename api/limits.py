@@ -14,7 +14,7 @@ from db import queues
 from db.session import Sessions
 from dispatch.counters import Counters
 from jobs.keys import Caller
-from jobs.quotas import WINDOW_S, OwnQuotas, Quotas, Standing
+from jobs.quotas import MEGAPIXELS, WINDOW_S, OwnQuotas, Quotas, Standing, counter_of
 
 _QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 # Counting 100,000 rows takes some 20 ms: a depth is good for a second per as many.
@@ -54,9 +54,12 @@ class Limiter:
         self._take(request, caller, "requests", 1, self.quotas(caller).requests_per_minute)
 
     def admit_photo(self, request: Request, caller: Caller, megapixels: float) -> None:
-        """A photo to be queued; 0 where its size is not known yet. `ProblemError` `rate_limited`, `queue_full`."""
+        """Photos to be queued. `ProblemError` `rate_limited`, `queue_full`.
+
+        0 megapixels where no size is known yet: io workers charge them once the photos are here.
+        """
         self.require_room(request, caller)
-        self._take(request, caller, "megapixels", megapixels, self.quotas(caller).megapixels_per_minute)
+        self._take(request, caller, MEGAPIXELS, megapixels, self.quotas(caller).megapixels_per_minute)
 
     def require_room(self, request: Request, caller: Caller) -> None:
         """Fewer jobs of the key are waiting or worked on than may. `ProblemError` `queue_full`."""
@@ -88,7 +91,7 @@ class Limiter:
     def _take(self, request: Request, caller: Caller, policy: str, amount: float, quota: int | None) -> None:
         if quota is None:
             return
-        taken = self._counters.take(f"{policy}:{caller.id.hex}", amount, quota=quota, window_s=WINDOW_S)
+        taken = self._counters.take(counter_of(policy, caller.id), amount, quota=quota, window_s=WINDOW_S)
         if taken is None:
             self._metrics.count_rate_limit_failure()
             return

@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     # What a key may ask for, where it has no limits of its own; 0 sets none
     requests_per_minute: int = Field(default=60_000, ge=0, description="Requests of a key a minute; 0 is no limit.")
     megapixels_per_minute: int = Field(
-        default=0, ge=0, description="Megapixels of photos that a key may upload a minute; 0 is no limit."
+        default=0, ge=0, description="Megapixels of photos that a key may send a minute; 0 is no limit."
     )
     queue_depth: int = Field(
         default=1_000_000, ge=0, description="Jobs of a key that may wait or run at a time; 0 is no limit."

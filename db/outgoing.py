@@ -93,11 +93,11 @@ def add_fetches(session: Session, job_ids: Sequence[UUID]) -> None:
 
 def claim_fetches(
     session: Session, *, limit: int, lease_s: float, busy_hosts: Collection[str] = (), first: int = 0
-) -> Sequence[tuple[UUID, int, JobStatus, str | None]]:
+) -> Sequence[tuple[UUID, int, JobStatus, str | None, UUID]]:
     """Take due downloads: attempt + 1, not due again before the lease is over. Those of `busy_hosts` are left.
 
     Keys take turns; of a key the oldest of lane `first` leads. Returns (job id, attempt, the job's status, its source
-    URL), best first.
+    URL, its key), best first.
     """
     amounts = {"limit": limit, "window": limit * WINDOW_FACTOR, "hosts": _HOSTS, "first": first}
     chosen = {"start": uuid4().hex, "busy": list(busy_hosts)}
@@ -114,7 +114,7 @@ def claim_fetches(
     rows = {row.job_id: row for row in claimed}
     key_ids = sorted({row.api_key_id for row in rows.values()})
     take_turn(session, key_ids, column=ApiKey.last_fetched_at)
-    return [(row.job_id, row.attempt, row.status, row.source_url) for row in map(rows.__getitem__, due)]
+    return [(row.job_id, row.attempt, row.status, row.source_url, row.api_key_id) for row in map(rows.__getitem__, due)]
 
 
 def host_of(url: ColumnElement[Any] | InstrumentedAttribute[Any]) -> ColumnElement[str]:

@@ -29,6 +29,9 @@ return {1, tostring(used), left_ms}
 """
 
 
+_NO_QUOTA = 2**53
+
+
 @dataclass(frozen=True)
 class Taken:
     """What a counter said."""
@@ -59,6 +62,10 @@ class Counters:
             log.warning("counter_failed", error=type(error).__name__)
             return None
         return Taken(bool(admitted), float(used), max(1, math.ceil(left_ms / 1000)))
+
+    def charge(self, name: str, amount: float, *, window_s: int) -> None:
+        """Take `amount` whatever is used already, of what could not be measured when it was admitted."""
+        self.take(name, amount, quota=_NO_QUOTA, window_s=window_s)
 
     def close(self) -> None:
         """Give connections back."""

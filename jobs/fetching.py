@@ -30,6 +30,7 @@ class ClaimedFetch:
     job_id: UUID
     attempt: int
     url: str
+    api_key_id: UUID
 
     @property
     def host(self) -> str:
@@ -60,11 +61,11 @@ def claim(
 ) -> list[ClaimedFetch]:
     """Take due downloads, fair between keys and by lane. Those of jobs that are final meanwhile are settled here."""
     claimed = []
-    for job_id, attempt, status, url in outgoing.claim_fetches(
+    for job_id, attempt, status, url, api_key_id in outgoing.claim_fetches(
         session, limit=limit, lease_s=lease_s, busy_hosts=busy_hosts, first=draw()
     ):
         if status is JobStatus.QUEUED and url is not None:
-            claimed.append(ClaimedFetch(job_id, attempt, url))
+            claimed.append(ClaimedFetch(job_id, attempt, url, api_key_id))
         else:
             outgoing.settle_fetch(session, job_id, attempt=attempt, due_at=None, last_error=f"job is {status.value}")
     return claimed

@@ -7,8 +7,15 @@ still gets its turn.
 
 import math
 from dataclasses import dataclass
+from uuid import UUID
 
 WINDOW_S = 60
+MEGAPIXELS = "megapixels"
+
+
+def counter_of(policy: str, api_key_id: UUID) -> str:
+    """The name of a key's counter in `dispatch.counters`."""
+    return f"{policy}:{api_key_id.hex}"
 
 
 @dataclass(frozen=True)

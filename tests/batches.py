@@ -55,7 +55,7 @@ class BatchWorker:
         policy = Policy.from_settings(settings)
         rules = Rules(installed_models().names, settings.model, policy, settings.max_megapixels)
         storage = LocalStorage(settings.files_path)
-        return Batching(settings, self.io.sessions, storage, self.io.bell, rules, self.io.stop.is_set)
+        return Batching(settings, self.io.sessions, storage, self.io.bell, self.io.counters, rules, self.io.stop.is_set)
 
     def work(self) -> None:
         """Until no batch is due."""

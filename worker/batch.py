@@ -19,6 +19,7 @@ from db import batches as rows
 from db import uploads
 from db.batch_models import Batch, BatchStatus, LineSource
 from db.session import Sessions
+from dispatch.counters import Counters
 from dispatch.doorbell import Doorbell
 from dispatch.names import Bell
 from jobs import batch_ends, batch_work, batches, service
@@ -27,7 +28,7 @@ from jobs.batch_work import Terms
 from jobs.errors import JobError
 from jobs.fields import Rules
 from jobs.lines import Judge, Line, LineTerms, in_chunks
-from jobs.quotas import OwnQuotas
+from jobs.quotas import MEGAPIXELS, WINDOW_S, OwnQuotas, counter_of
 from jobs.reading import judged_entries, judged_lines, read_photo
 from storage.keys import upload_key
 from storage.port import ObjectNotFoundError, Storage, StorageUnavailableError
@@ -50,6 +51,7 @@ class Batching:
     sessions: Sessions
     storage: Storage
     bell: Doorbell
+    counters: Counters
     rules: Rules
     should_stop: Callable[[], bool]
 
@@ -145,7 +147,10 @@ def _note_photos(needs: Batching, batch: Batch, file: BinaryIO) -> Iterator[bool
         photos = [photo for _, photo in noted if photo is not None]
         with needs.sessions.begin() as session:
             is_ours = batch_work.note_lines(session, batch, [line for line, _ in noted], needs.terms, photos=photos)
-        if not is_ours:
+        if is_ours:
+            megapixels = sum(photo["width"] * photo["height"] for photo in photos) / 1e6
+            needs.counters.charge(counter_of(MEGAPIXELS, batch.api_key_id), megapixels, window_s=WINDOW_S)
+        else:
             for photo in photos:
                 needs.storage.delete(photo["key"])
         yield is_ours

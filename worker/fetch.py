@@ -12,12 +12,14 @@ import structlog
 
 from config.settings import Settings
 from db.session import Sessions
+from dispatch.counters import Counters
 from dispatch.doorbell import Doorbell
 from dispatch.names import Bell
 from jobs import fetching
 from jobs.egress import EgressRefusedError
 from jobs.errors import JobError
 from jobs.fetching import ClaimedFetch
+from jobs.quotas import MEGAPIXELS, WINDOW_S, counter_of
 from jobs.values import StoredInput
 from storage.keys import fetched_key
 from storage.port import Storage, StorageError
@@ -52,6 +54,7 @@ class Fetching:
     storage: Storage
     client: HttpClient
     bell: Doorbell
+    counters: Counters
 
 
 def run(needs: Fetching, fetch: ClaimedFetch) -> None:
@@ -67,6 +70,8 @@ def run(needs: Fetching, fetch: ClaimedFetch) -> None:
         arrived = fetching.arrive(session, fetch, stored, fetch_ms=fetch_ms)
     if arrived:
         log.info("photo_fetched", job_id=fetch.job_id.hex, bytes=stored.bytes, fetch_ms=fetch_ms)
+        megapixels = stored.width * stored.height / 1e6
+        needs.counters.charge(counter_of(MEGAPIXELS, fetch.api_key_id), megapixels, window_s=WINDOW_S)
         needs.bell.ring(Bell.GPU)
     else:
         log.info("fetch_refused", job_id=fetch.job_id.hex, attempt=fetch.attempt)

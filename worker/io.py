@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 from config.settings import Settings
 from db.session import Sessions, build_engine, build_sessions
 from dispatch.celery_app import build_celery
+from dispatch.counters import Counters
 from dispatch.doorbell import Doorbell
 from dispatch.names import Bell
 from jobs import batch_work, deliveries, fetching
@@ -103,6 +104,7 @@ class IoResources:
     engine: Engine
     sessions: Sessions
     bell: Doorbell
+    counters: Counters
     client: HttpClient
     pool: ThreadPoolExecutor
     lanes: tuple[Lane, ...]
@@ -114,6 +116,7 @@ class IoResources:
         self.pool.shutdown()
         self.client.close()
         self.bell.close()
+        self.counters.close()
         self.engine.dispose()
 
 
@@ -122,21 +125,22 @@ def build(settings: Settings, *, client: HttpClient | None = None) -> IoResource
     engine = build_engine(settings.require_database_url(), pool_size=_POOL_SIZE)
     sessions = build_sessions(engine)
     bell = Doorbell(settings, build_celery(settings))
+    counters = Counters(settings)
     policy = Policy.from_settings(settings)
     calls = client or HttpClient(policy, lookups=2 * settings.io_concurrency)
     pool = ThreadPoolExecutor(2 * settings.io_concurrency + _BATCH_SLOTS, thread_name_prefix="io")
     stop = threading.Event()
     storage = LocalStorage(settings.files_path)
-    downloads = fetch.Fetching(settings, sessions, storage, calls, bell)
+    downloads = fetch.Fetching(settings, sessions, storage, calls, bell, counters)
     calling = deliver.Delivering(sessions, calls, settings.webhook_timeout_s, settings.webhook_disable_after)
     rules = Rules(installed_models().names, settings.model, policy, settings.max_megapixels)
-    batches = batch.Batching(settings, sessions, storage, bell, rules, stop.is_set)
+    batches = batch.Batching(settings, sessions, storage, bell, counters, rules, stop.is_set)
     lanes = (
         Lane("fetch", pool, partial(_claim_fetches, downloads), slots=settings.io_concurrency),
         Lane("batch", pool, partial(_claim_batches, batches), slots=_BATCH_SLOTS),
         Lane("deliver", pool, partial(_claim_deliveries, calling), slots=settings.io_concurrency),
     )
-    return IoResources(settings, engine, sessions, bell, calls, pool, lanes, stop)
+    return IoResources(settings, engine, sessions, bell, counters, calls, pool, lanes, stop)
 
 
 def drain(res: IoResources, *, moved: Callable[[], None] = lambda: None) -> None:

@@ -118,7 +118,7 @@ async def submit_batch(
         if asked.flags.validate_only:
             plan = await run_in_threadpool(look_ahead, context, asked, caller=who)
             return StreamingResponse(plan.body(), media_type="application/json")
-        await run_in_threadpool(context.limiter.require_room, request, who)
+        await run_in_threadpool(context.limiter.admit_photo, request, who, 0.0)
         base_url = context.base_url(request)
         answer = await run_in_threadpool(
             accept_batch, context, asked, api_key_id=caller, base_url=base_url, ticket=ticket
@@ -183,7 +183,7 @@ async def retry_batch(
     """
     fields = await read_json(request) if has_body(request) else {}
     ticket = make_ticket(request, caller, idempotency_key, Form(fields).fingerprint())
-    await run_in_threadpool(context.limiter.require_room, request, who)
+    await run_in_threadpool(context.limiter.admit_photo, request, who, 0.0)
     base_url = context.base_url(request)
     answer = await run_in_threadpool(
         accept_retry, context, batch_id, fields, api_key_id=caller, base_url=base_url, ticket=ticket

@@ -52,7 +52,8 @@ def build(settings: Settings, receiver: Receiver) -> Iterator[Callable[..., io.I
 
 
 def needs(res: io.IoResources) -> fetch.Fetching:
-    return fetch.Fetching(res.settings, res.sessions, LocalStorage(res.settings.files_path), res.client, res.bell)
+    storage = LocalStorage(res.settings.files_path)
+    return fetch.Fetching(res.settings, res.sessions, storage, res.client, res.bell, res.counters)
 
 
 def submit(sessions: Sessions, url: str, *, webhook_url: str | None = None) -> UUID:

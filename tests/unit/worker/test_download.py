@@ -40,7 +40,7 @@ def download(receiver: Receiver, tmp_path: Path) -> Iterator[Download]:
         client = HttpClient(Policy.from_settings(settings), resolver=lambda _: ["127.0.0.1"])
         clients.append(client)
         receiver.routes["/bad"] = handler or receiver._default
-        fetch = ClaimedFetch(new_id(), 1, receiver.url("/bad"))
+        fetch = ClaimedFetch(new_id(), 1, receiver.url("/bad"), new_id())
         storage = LocalStorage(tmp_path)
         try:
             return store_photo(fetch, settings, client, storage)
