@@ -18,6 +18,7 @@ from db.base import JobStatus
 from db.session import Sessions, build_engine, build_sessions
 from jobs import keys
 from jobs.lifecycle import FINAL
+from tests.acceptance import conversions
 
 READY_S = 90.0
 
@@ -158,9 +159,11 @@ def running_stack(settings: Settings, *names: str, **environment: str) -> Iterat
     own = complete(settings, port=free_port())
     engine = build_engine(own.require_database_url())
     stack = RunningStack(own, build_sessions(engine), environment=environment)
+    conversions.lend(own.data_dir)
     try:
         stack.start(*names)
         stack.wait_ready(*names)
+        conversions.keep(own.data_dir)
         yield stack
     finally:
         stack.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.acceptance import conversions
 from tests.images import draw
 
 
@@ -18,7 +19,8 @@ def _command(*arguments: str | Path) -> list[str]:
 
 
 def _run(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    conversions.lend(folder / "data")
+    done = subprocess.run(
         _command(*arguments),
         capture_output=True,
         text=True,
@@ -26,6 +28,8 @@ def _run(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[st
         timeout=240,
         check=False,
     )
+    conversions.keep(folder / "data")
+    return done
 
 
 @pytest.fixture
@@ -94,6 +98,7 @@ def test_ctrl_c_leaves_whole_files_only(photos: Path, tmp_path: Path) -> None:
     for number in range(1, 60):
         (photos / f"copy-{number:02}.jpg").hardlink_to(photos / "copy-00.jpg")
     out = tmp_path / "out"
+    conversions.lend(tmp_path / "data")
     process = subprocess.Popen(
         _command(photos, "-o", out),
         stdout=subprocess.PIPE,

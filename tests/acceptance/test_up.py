@@ -19,6 +19,7 @@ from PIL import Image
 
 from cli.ports import free_port
 from packshot_client import Client
+from tests.acceptance import conversions
 from tests.images import draw
 
 _READY_S = 180
@@ -32,6 +33,7 @@ class Up:
         self.url = f"http://127.0.0.1:{free_port()}"
         self._log = folder / "up.txt"
         folder.mkdir(exist_ok=True)
+        conversions.lend(folder)
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(self._command(), stdout=log, stderr=log, env=self._environment())
 

@@ -13,6 +13,7 @@ from PIL import Image
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from config.settings import Settings
+from tests.acceptance import conversions
 from tests.acceptance.stack import RunningStack, running_stack
 from tests.images import draw
 
@@ -26,6 +27,8 @@ def _blocks(language: str) -> list[str]:
 
 
 def _run(blocks: list[str], folder: Path, **variables: str) -> str:
+    data_dir = folder / "cache" / "packshot"
+    conversions.lend(data_dir)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)],
@@ -37,6 +40,7 @@ def _run(blocks: list[str], folder: Path, **variables: str) -> str:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    conversions.keep(data_dir)
     return done.stdout
 
 
