@@ -28,7 +28,6 @@ EventFilter = Literal[
     "job.failed",
     "job.canceled",
     "job.expired",
-    "job.reviewed",
     "batch.completed",
     "batch.failed",
     "batch.canceled",

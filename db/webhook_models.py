@@ -11,7 +11,6 @@ from sqlalchemy import (
     Index,
     Integer,
     Sequence,
-    SmallInteger,
     UniqueConstraint,
     func,
     text,
@@ -79,7 +78,7 @@ class WebhookEvent(Base):
     __table_args__ = (
         CheckConstraint("job_id IS NULL OR batch_id IS NULL", name="one_subject"),
         # Each status is reached once. Whole, not partial: it also finds a job's events, when the job's row goes too.
-        UniqueConstraint("job_id", "type", "occurrence"),
+        UniqueConstraint("job_id", "type"),
         Index(
             "uq_webhook_events_batch", "batch_id", "type", unique=True, postgresql_where=text("batch_id IS NOT NULL")
         ),
@@ -97,7 +96,6 @@ class WebhookEvent(Base):
     job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     batch_id: Mapped[UUID | None] = mapped_column(ForeignKey("batches.id", ondelete="CASCADE"))
     type: Mapped[str]
-    occurrence: Mapped[int] = mapped_column(SmallInteger, server_default="0")  # above 0: a review given again
     body: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

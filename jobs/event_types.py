@@ -14,7 +14,6 @@ ENDS = (
     "job.failed",
     "job.canceled",
     "job.expired",
-    "job.reviewed",
     "batch.completed",
     "batch.failed",
     "batch.canceled",
