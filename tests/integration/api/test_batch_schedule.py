@@ -1,5 +1,6 @@
 """Priority, deadlines and retention: of a batch, and of lines that say otherwise."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from db.batch_models import Batch
 from db.key_models import ApiKey
 from db.models import Fetch, Job
 from db.session import Sessions
+from db.webhook_models import WebhookEvent
 from tests.batches import BatchWorker, batch_worker, jsonl, post, submit, zipped
 from tests.integration.api.support import photo
 
@@ -161,3 +163,24 @@ def test_a_further_run_has_times_of_its_own(client: TestClient, worker: BatchWor
     assert [job["priority"] for job in items(client, hurried)] == ["bulk", "bulk"]
     assert at(hurried["deadline_at"]) - at(hurried["created_at"]) <= timedelta(seconds=60)
     assert client.post(url, json={"retention": "400d"}).json()["code"] == "invalid_retention"
+
+
+@pytest.mark.parametrize("stage", ["validating", "in_progress"])
+def test_a_batch_expires_with_its_event(
+    client: TestClient, worker: BatchWorker, sessions: Sessions, stage: str
+) -> None:
+    """Whether its lines are jobs already or still to be read."""
+    batch = submit(client, jsonl(LINE, LINE), expires_in="1h", webhook_url="https://shop.example/hook")
+    if stage == "in_progress":
+        worker.work()
+    assert read(client, batch)["status"] == stage
+    with sessions.begin() as session:  # an hour later
+        session.execute(update(Batch).values(deadline_at=func.now()))
+    worker.sweep()
+    worker.work()
+    ended = read(client, batch)
+    lines = 2 if stage == "in_progress" else 0
+    assert (ended["status"], ended["request_counts"]["failed"], len(items(client, batch))) == ("expired", lines, lines)
+    with sessions() as session:
+        [event] = session.scalars(select(WebhookEvent)).all()
+    assert (event.type, json.loads(event.body)["data"]["status"]) == ("batch.expired", "expired")
