@@ -1,8 +1,9 @@
 """A batch of 50,000 lines: how long it is judged and expanded, in how much memory, and what counting it costs.
 
-    python benchmarks/batches.py [--lines 50000]
+    python -m benchmarks.batches [--lines 50000]
 
-Starts a PostgreSQL and a Valkey of its own. No photo is fetched. Counting is measured in two ways: as the sweeper does
+Starts a PostgreSQL and a Valkey of its own. Everything runs in this process, and no photo is fetched;
+`benchmarks.batch_stack` measures the processes of the service. Counting is measured in two ways: as the sweeper does
 it (one count by status through `ix_jobs_batch`, after all jobs were touched and nothing was vacuumed), and against
 counters kept by whoever ends a job: `workers` threads end jobs one a transaction, without a counter, with one counter
 row that all of them update, and with sixteen of them.
@@ -11,7 +12,6 @@ row that all of them update, and with sixteen of them.
 import argparse
 import json
 import resource
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -21,13 +21,12 @@ from uuid import UUID
 
 from sqlalchemy import func, select, text, update
 
-from cli.embedded import EmbeddedBroker, EmbeddedDatabase
+from benchmarks.servers import servers
 from config.logging import configure_logging
 from config.settings import Settings
 from db import batches as rows
 from db.base import JobStatus
 from db.batch_models import Batch, LineSource
-from db.migrate import upgrade
 from db.models import Job
 from db.session import Sessions
 from jobs import batches, keys
@@ -111,8 +110,9 @@ def ended_per_s(sessions: Sessions, ids: list[UUID], counters: int, workers: int
     return len(ids) / timed(run)
 
 
-def measure(settings: Settings, folder: Path, lines: int, workers: int) -> None:
-    manifest = folder / "manifest.jsonl"
+def measure(settings: Settings, lines: int, workers: int) -> None:
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    manifest = settings.data_dir / "manifest.jsonl"
     write_manifest(manifest, lines)
     with batch_worker(settings) as worker:
         sessions = worker.io.sessions
@@ -144,21 +144,10 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=50_000)
     parser.add_argument("--workers", type=int, default=8)
     asked = parser.parse_args()
-    # In /tmp: as root the server runs under a user of its own, which must reach the folder.
-    with tempfile.TemporaryDirectory(prefix="packshot-bench-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        database, broker = EmbeddedDatabase(folder / "postgres"), EmbeddedBroker(folder / "valkey")
-        try:
-            upgrade(database.url)
-            settings = Settings(
-                database_url=database.url, broker_url=broker.url, data_dir=folder / "data", log_level="warning"
-            )
-            configure_logging(settings)
-            measure(settings, folder, asked.lines, asked.workers)
-        finally:
-            broker.stop()
-            database.stop()
+    with servers() as given:
+        settings = given.model_copy(update={"log_level": "warning"})
+        configure_logging(settings)
+        measure(settings, asked.lines, asked.workers)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,7 @@ def servers() -> Iterator[Settings]:
         database, broker = EmbeddedDatabase(folder / "postgres"), EmbeddedBroker(folder / "valkey")
         try:
             upgrade(database.url)
-            yield Settings(
-                database_url=database.url, broker_url=broker.url, data_dir=folder / "data", log_level="warning"
-            )
+            yield Settings(database_url=database.url, broker_url=broker.url, data_dir=folder / "data")
         finally:
             broker.stop()
             database.stop()
