@@ -10,7 +10,7 @@ from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from db import jobs as rows
-from db import keys, outgoing
+from db import keys, outgoing, purging
 from db.base import JobStatus
 from db.jobs import EVERY, JobFilter
 from db.models import Job
@@ -142,13 +142,13 @@ def cancel(session: Session, public_id: str, *, api_key_id: UUID) -> Job:
     return find(session, public_id, api_key_id=api_key_id)
 
 
-def delete(session: Session, public_id: str, *, api_key_id: UUID) -> rows.Purge:
+def delete(session: Session, public_id: str, *, api_key_id: UUID) -> purging.Purge:
     """Forget a job: cancel it first if it still runs, then its files. The caller removes the keys after commit."""
     job = find(session, public_id, api_key_id=api_key_id)
     if job.status not in FINAL:
         _cancel(session, job.id)
         session.refresh(job)
-    purge = rows.purge_files(session, job)
+    purge = purging.purge_files(session, job)
     rows.mark_deleted(session, job.id)
     idempotency.scrub(session, job.id, public_id=job_public_id(job.id), kind="job")
     return purge

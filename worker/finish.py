@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from config.settings import Settings
-from db import jobs as rows
+from db import purging
 from db.base import Verdict
 from db.session import DATABASE_AWAY, Sessions
 from dispatch.doorbell import Doorbell
@@ -120,7 +120,7 @@ class Finisher:
         done = self._commit(lambda session: work.complete(session, job, outcome))
         if not done:
             # An earlier try may have been committed although its connection broke: then our files are named.
-            named = self._commit(lambda session: rows.named_keys(session, keys))
+            named = self._commit(lambda session: purging.named_keys(session, keys))
             self._remove([key for key in keys if key not in named])
             done = bool(named)
         if not done:

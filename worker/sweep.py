@@ -16,8 +16,7 @@ from sqlalchemy import Engine, func
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import Settings
-from db import idempotency, outgoing, webhooks, workers
-from db import jobs as rows
+from db import idempotency, outgoing, purging, webhooks, workers
 from db.session import Sessions, build_engine, build_sessions
 from dispatch.celery_app import build_celery
 from dispatch.doorbell import Doorbell
@@ -146,8 +145,8 @@ def _purge(res: SweepResources) -> int:
 
     def some() -> int:
         with res.sessions.begin() as session:
-            due = rows.due_for_purge(session, limit=_LIMIT)
-            keys = [key for job in due for key in rows.purge_files(session, job).keys]
+            due = purging.due_for_purge(session, limit=_LIMIT)
+            keys = [key for job in due for key in purging.purge_files(session, job).keys]
         _remove(res.storage, keys)
         return len(due)
 
@@ -160,7 +159,7 @@ def _forget(res: SweepResources) -> int:
     def some() -> int:
         with res.sessions.begin() as session:
             older_than = session.scalars(func.now()).one() - res.settings.rows_retention
-            return rows.delete_rows(session, older_than=older_than, limit=_LIMIT)
+            return purging.delete_rows(session, older_than=older_than, limit=_LIMIT)
 
     return _in_rounds(some)
 
@@ -204,7 +203,7 @@ def _remove_orphans(res: SweepResources) -> int:
     if not old:
         return 0
     with res.sessions.begin() as session:
-        orphans = set(old) - rows.named_keys(session, old)
+        orphans = set(old) - purging.named_keys(session, old)
     _remove(res.storage, orphans)
     return len(orphans)
 

@@ -5,9 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import func, select, update
 
-from db import jobs as rows
 from db import keys as key_rows
-from db import outgoing
+from db import outgoing, purging
 from db.base import JobStatus
 from db.models import Fetch, Job, Matte
 from db.session import Sessions
@@ -148,10 +147,10 @@ def test_rows_and_files_end_with_their_retention(sessions: Sessions) -> None:
     with sessions.begin() as session:
         work.complete(session, job, outcome(job))
         now = datetime.now(UTC)
-        assert rows.due_for_purge(session, limit=10) == []
+        assert purging.due_for_purge(session, limit=10) == []
         session.execute(update(Job).values(expires_at=func.now()))
-        [old] = rows.due_for_purge(session, limit=10)
-        assert rows.named_keys(session, ["jobs/none/input", old.input_key]) == {old.input_key}
-        assert len(rows.purge_files(session, old).keys) == 2
-        assert rows.delete_rows(session, older_than=now + timedelta(seconds=5), limit=10) == 1
+        [old] = purging.due_for_purge(session, limit=10)
+        assert purging.named_keys(session, ["jobs/none/input", old.input_key]) == {old.input_key}
+        assert len(purging.purge_files(session, old).keys) == 2
+        assert purging.delete_rows(session, older_than=now + timedelta(seconds=5), limit=10) == 1
         assert session.scalar(select(func.count()).select_from(WebhookEvent)) == 0

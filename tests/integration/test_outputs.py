@@ -10,7 +10,7 @@ from PIL import Image
 from sqlalchemy import func, select, update
 
 from config.settings import Settings
-from db import jobs as rows
+from db import purging
 from db.base import JobStatus
 from db.models import Job, Output
 from jobs import claiming, outputs, work
@@ -163,7 +163,7 @@ def test_deleting_the_job_in_mid_work_leaves_no_file(world: GpuWorld, monkeypatc
 
     def purge_first(data: bytes) -> object:
         with world.res.sessions.begin() as session:
-            purge = rows.purge_files(session, session.get_one(Job, job_id))
+            purge = purging.purge_files(session, session.get_one(Job, job_id))
         for key in purge.keys:
             world.storage.delete(key)
         return submit(data)

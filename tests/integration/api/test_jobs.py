@@ -9,7 +9,7 @@ from redis import Redis
 from sqlalchemy import func, select, update
 
 from config.settings import Settings
-from db import jobs as rows
+from db import purging
 from db.base import JobStatus
 from db.models import Job
 from db.session import Sessions
@@ -181,7 +181,7 @@ def test_files_past_retention_are_gone(client: TestClient, sessions: Sessions, s
     job = submit(client)
     finish(sessions, settings)
     with sessions.begin() as session:
-        rows.purge_files(session, session.get_one(Job, parse_job_id(job["id"])))
+        purging.purge_files(session, session.get_one(Job, parse_job_id(job["id"])))
     url = job["urls"]["self"]
     for page in (f"{url}/outputs/cutout", f"{url}/matte"):
         reply = client.get(page)

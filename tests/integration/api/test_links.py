@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 
 from api.app import create_app
 from config.settings import Settings
-from db import jobs as rows
+from db import purging
 from db.key_models import ApiKey, Secret
 from db.models import Job
 from db.session import Sessions
@@ -117,7 +117,7 @@ def test_links_end_with_the_files_the_job_and_the_key(
     with sessions.begin() as session:
         session.execute(update(ApiKey).values(revoked_at=None))
     with sessions.begin() as session:
-        rows.purge_files(session, session.get_one(Job, parse_job_id(job["id"])))
+        purging.purge_files(session, session.get_one(Job, parse_job_id(job["id"])))
     assert refusal(anonymous, url) == (410, "files_purged")
     client.delete(job["urls"]["self"])
     assert refusal(anonymous, url) == (403, "invalid_link")
