@@ -13,6 +13,8 @@ from jobs.errors import JobError
 from jobs.fields import is_storable
 from jobs.ids import BATCH_PREFIX, parse_id
 
+_UNSTORABLE = "A filter holds U+0000 or half a surrogate pair: nothing has that."
+
 
 @dataclass(frozen=True)
 class JobQuery:
@@ -49,21 +51,24 @@ def read_filter(
         "model": model,
         "batch_id": batch_id,
     }
-    if not all(is_storable(text) for text in (*(label or ()), sku or "", model or "")):
-        raise ProblemError("invalid_label", "A filter holds U+0000 or half a surrogate pair: no job has that.")
-    labels = _labels(label or [], sku)
+    if not is_storable(model or ""):
+        raise ProblemError("invalid_label", _UNSTORABLE)
+    labels = read_labels(label or [], sku)
     return JobQuery(JobFilter(status, verdict, created_after, created_before, labels, model, batch), query)
 
 
 Wanted = Annotated[JobQuery, Depends(read_filter)]
 
 
-def _labels(given: list[str], sku: str | None) -> dict[str, str]:
+def read_labels(given: list[str], sku: str | None = None) -> dict[str, str]:
+    """Labels that must all be there, each given as `name:value`. `ProblemError` `invalid_label`."""
+    if not all(is_storable(text) for text in (*given, sku or "")):
+        raise ProblemError("invalid_label", _UNSTORABLE)
     labels = {} if sku is None else {"sku": sku}
     for text in given:
         name, colon, value = text.partition(":")
         if not colon or not name:
             raise ProblemError("invalid_label", "label is name:value.")
         if labels.setdefault(name, value) != value:
-            raise ProblemError("invalid_label", f"No job has two values of the label {name[:64]}.")
+            raise ProblemError("invalid_label", f"Nothing has two values of the label {name[:64]}.")
     return labels

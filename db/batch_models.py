@@ -49,6 +49,14 @@ class Batch(Base):
         CheckConstraint("(error_code IS NOT NULL) = (status = 'failed')", name="error_is_failed"),
         Index("ix_batches_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("ix_batches_list", "api_key_id", "id", postgresql_where=text("deleted_at IS NULL")),
+        Index("ix_batches_list_status", "api_key_id", "status", "id", postgresql_where=text("deleted_at IS NULL")),
+        Index(
+            "ix_batches_labels",
+            "labels",
+            postgresql_using="gin",
+            postgresql_ops={"labels": "jsonb_path_ops"},
+            postgresql_where=text("labels <> '{}'::jsonb"),
+        ),
         Index("ix_batches_running", "counted_at", postgresql_where=text("completed_at IS NULL")),
         Index(
             "ix_batches_purge",

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, insert, select, update
+from sqlalchemy import delete, exists, func, insert, select, text, update
 from sqlalchemy.orm import Session, selectinload
 
 from db import outgoing, paging, webhooks
@@ -34,11 +34,15 @@ def page(
     after: UUID | None,
     before: UUID | None,
     status: BatchStatus | None,
+    labels: Mapping[str, str],
 ) -> tuple[list[Batch], bool]:
     """Up to `limit` batches of this key, newest first, and whether there are more; see `db.paging`."""
     query = select(Batch).where(Batch.api_key_id == api_key_id, Batch.deleted_at.is_(None))
     if status is not None:
         query = query.where(Batch.status == status)
+    if labels:
+        # The second one is the index's own condition.
+        query = query.where(Batch.labels.contains(dict(labels)), Batch.labels != text("'{}'::jsonb"))
     return paging.cut(session, query, Batch.id, limit=limit, after=after, before=before)
 
 

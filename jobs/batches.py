@@ -90,10 +90,12 @@ def page(
     starting_after: str | None = None,
     ending_before: str | None = None,
     status: BatchStatus | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> tuple[Sequence[Batch], bool]:
     """Up to `limit` of a caller's batches, newest first, and whether there are more. `JobError` `invalid_cursor`."""
     after, before = cursors(BATCH_PREFIX, starting_after, ending_before)
-    return rows.page(session, api_key_id=api_key_id, limit=limit, after=after, before=before, status=status)
+    places = {"limit": limit, "after": after, "before": before}
+    return rows.page(session, api_key_id=api_key_id, status=status, labels=labels or {}, **places)
 
 
 def items(

@@ -12,6 +12,7 @@ from api.batch_schemas import BatchList, BatchObject, ItemList
 from api.batch_views import POLL_S, batch_object
 from api.context import InContext
 from api.intake import remove_files
+from api.job_filters import read_labels
 from api.openapi import problems
 from api.paging import EndingBefore, Limit, StartingAfter, set_links
 from api.views import job_object
@@ -45,8 +46,13 @@ def list_batches(
     starting_after: StartingAfter = None,
     ending_before: EndingBefore = None,
     status: Annotated[BatchStatus | None, Query(description="Only batches with this status.")] = None,
+    label: Annotated[
+        list[str] | None,
+        Query(description="Only batches with this label, as `name:value`; several must all be there.", max_length=16),
+    ] = None,
 ) -> BatchList:
     """The caller's batches, newest first."""
+    labels = read_labels(label or [])
     with context.sessions.begin() as session:
         found, has_more = batches.page(
             session,
@@ -55,6 +61,7 @@ def list_batches(
             starting_after=starting_after,
             ending_before=ending_before,
             status=status,
+            labels=labels,
         )
     base_url = context.base_url(request)
     set_links(
@@ -65,7 +72,7 @@ def list_batches(
         limit=limit,
         starting_after=starting_after,
         ending_before=ending_before,
-        kept={"status": status.value if status else None},
+        kept={"status": status.value if status else None, "label": label},
     )
     return BatchList(data=[batch_object(batch, base_url=base_url) for batch in found], has_more=has_more)
 

@@ -62,15 +62,22 @@ def page(
     limit: int | None = None,
     starting_after: str | None = None,
     ending_before: str | None = None,
+    filters: Mapping[str, str] | None = None,
 ) -> Plan[Page[Batch]]:
-    """One page of your batches, newest first."""
-    params = {"status": status, "limit": limit, "starting_after": starting_after, "ending_before": ending_before}
+    """One page of your batches, newest first. `filters` are further query values that the service knows."""
+    params = {
+        **(filters or {}),
+        "status": status,
+        "limit": limit,
+        "starting_after": starting_after,
+        "ending_before": ending_before,
+    }
     return (yield from calls.page_of(Batch, "/v1/batches", params))
 
 
-def iterate(*, status: str | None = None) -> Lister[Batch]:
+def iterate(*, status: str | None = None, filters: Mapping[str, str] | None = None) -> Lister[Batch]:
     """All your batches, newest first, read page by page as you go."""
-    return lambda after: page(status=status, limit=calls.PAGE, starting_after=after)
+    return lambda after: page(status=status, filters=filters, limit=calls.PAGE, starting_after=after)
 
 
 def items(batch: Batch | str, *, status: str | None = None, custom_id: str | None = None) -> Lister[Job]:

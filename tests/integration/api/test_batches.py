@@ -351,6 +351,18 @@ def test_batches_are_listed_and_filtered(client, worker) -> None:
     assert [batch["id"] for batch in running] == batches[::-1]
 
 
+def test_batches_are_found_by_their_labels(client) -> None:
+    spring, _ = (submit(client, jsonl({"image_url": URL}), labels=json.dumps({"season": s})) for s in ("ss", "aw"))
+
+    def found(*labels: str) -> list[str]:
+        return [batch["id"] for batch in client.get("/v1/batches", params={"label": labels}).json()["data"]]
+
+    assert found("season:ss") == [spring["id"]]
+    assert found("season:ss", "shop:eu") == []
+    refused = client.get("/v1/batches", params={"label": "season"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_label")
+
+
 def test_another_keys_batch_is_not_there(client, stranger, anonymous, worker) -> None:
     batch = submit(client, jsonl({"upload_id": upload(client)}))["id"]
     photo_id = upload(client)
