@@ -94,8 +94,9 @@ def page(
 ) -> tuple[Sequence[Batch], bool]:
     """Up to `limit` of a caller's batches, newest first, and whether there are more. `JobError` `invalid_cursor`."""
     after, before = cursors(BATCH_PREFIX, starting_after, ending_before)
-    places = {"limit": limit, "after": after, "before": before}
-    return rows.page(session, api_key_id=api_key_id, status=status, labels=labels or {}, **places)
+    return rows.page(
+        session, api_key_id=api_key_id, limit=limit, after=after, before=before, status=status, labels=labels or {}
+    )
 
 
 def items(
