@@ -19,6 +19,7 @@ from starlette.requests import Request
 from api.base64_parts import Base64Part
 from api.problems import ProblemError
 from jobs.errors import FieldError, pointer_to
+from jobs.fields import is_storable
 
 FILE_FIELD = "image_file"
 MAX_TEXT_BYTES = 64 * 1024
@@ -127,6 +128,8 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Two values under one name would leave it open which one counts."""
     fields: dict[str, Any] = {}
     for name, value in pairs:
+        if not name.isascii() and not is_storable(name):
+            raise ValueError(name)  # half a surrogate pair: no field is called so
         if name in fields:
             raise duplicate(name)
         fields[name] = value

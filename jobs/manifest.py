@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from db.batch_models import LineSource
 from jobs.errors import FieldError
+from jobs.fields import is_storable
 
 MAX_LINE_BYTES = 64 * 1024
 LABEL_PREFIX = "labels."
@@ -82,6 +83,8 @@ def _parse_json(number: int, line: bytes) -> RawLine:
 
     def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         fields = dict(pairs)
+        if not all(name.isascii() or is_storable(name) for name in fields):
+            raise ValueError  # half a surrogate pair: no field is called so
         if len(fields) < len(pairs):
             twice.append(next(name for i, (name, _) in enumerate(pairs) if name in dict(pairs[:i])))
         return fields

@@ -190,6 +190,7 @@ MALFORMED = [
     (b"[]", "application/json", 400, "invalid_json"),
     (b"\xff", "application/json", 400, "invalid_json"),
     (b'{"labels": NaN}', "application/json", 400, "invalid_json"),
+    (b'{"\\ud800": 1}', "application/json", 400, "invalid_json"),
     (b'{"labels":' + b"[" * 60_000, "application/json", 400, "invalid_json"),
     (b'{"format": "png", "format": "jpg"}', "application/json", 422, "duplicate_field"),
     (b'{"model": "' + b"x" * 70_000 + b'"}', "application/json", 413, "body_too_large"),

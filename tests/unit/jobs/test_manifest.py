@@ -45,7 +45,10 @@ def test_json_lines() -> None:
 def test_bad_json_lines_are_told_and_the_others_read() -> None:
     long = b'{"custom_id": "' + b"x" * MAX_LINE_BYTES + b'"}'
     deep = b"[" * 60_000
-    data = b"\n".join([b"{", b"[]", b'{"a": 1, "a": 2}', b'{"a": NaN}', b"\xff", long, deep, b'{"custom_id": "ok"}'])
+    half = b'{"\\ud800": 1}'
+    data = b"\n".join(
+        [b"{", b"[]", b'{"a": 1, "a": 2}', b'{"a": NaN}', b"\xff", long, deep, b'{"custom_id": "ok"}', half]
+    )
     lines = read(data, LineSource.JSONL)
     assert codes(lines) == [
         (1, ["invalid_json"]),
@@ -56,6 +59,7 @@ def test_bad_json_lines_are_told_and_the_others_read() -> None:
         (6, ["line_too_long"]),
         (7, ["invalid_json"]),
         (8, []),
+        (9, ["invalid_json"]),
     ]
 
 
