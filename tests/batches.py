@@ -55,7 +55,8 @@ class BatchWorker:
         policy = Policy.from_settings(settings)
         rules = Rules(installed_models().names, settings.model, policy, settings.max_megapixels)
         storage = LocalStorage(settings.files_path)
-        return Batching(settings, self.io.sessions, storage, self.io.bell, self.io.counters, rules, self.io.stop.is_set)
+        sessions, bell, counters = self.io.sessions, self.io.bell, self.io.counters
+        return Batching(settings, sessions, storage, bell, counters, lambda: rules, self.io.stop.is_set)
 
     def work(self) -> None:
         """Until no batch is due."""

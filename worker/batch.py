@@ -52,7 +52,7 @@ class Batching:
     storage: Storage
     bell: Doorbell
     counters: Counters
-    rules: Rules
+    read_rules: Callable[[], Rules]  # models may be imported while the worker runs
     should_stop: Callable[[], bool]
 
     @property
@@ -134,7 +134,7 @@ def _line_terms(needs: Batching, batch: Batch) -> LineTerms:
     with needs.sessions.begin() as session:
         longest = service.longest_retention(session, batch.api_key_id, default=needs.settings.files_retention)
     defaults = batches.line_defaults(batch.options, batch.webhook_url, item_webhooks=batch.item_webhooks)
-    return LineTerms(needs.rules, defaults, batch.created_at, longest)
+    return LineTerms(needs.read_rules(), defaults, batch.created_at, longest)
 
 
 def _note_photos(needs: Batching, batch: Batch, file: BinaryIO) -> Iterator[bool]:

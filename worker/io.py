@@ -25,6 +25,7 @@ from jobs import batch_work, deliveries, fetching
 from jobs.egress import Policy
 from jobs.fields import Rules
 from jobs.models import installed_models
+from jobs.registry import Catalog
 from storage.local import LocalStorage
 from worker import batch, deliver, fetch
 from worker.http import HttpClient
@@ -133,8 +134,12 @@ def build(settings: Settings, *, client: HttpClient | None = None) -> IoResource
     storage = LocalStorage(settings.files_path)
     downloads = fetch.Fetching(settings, sessions, storage, calls, bell, counters)
     calling = deliver.Delivering(sessions, calls, settings.webhook_timeout_s, settings.webhook_disable_after)
-    rules = Rules(installed_models().names, settings.model, policy, settings.max_megapixels)
-    batches = batch.Batching(settings, sessions, storage, bell, counters, rules, stop.is_set)
+    catalog = Catalog(sessions, installed_models())
+
+    def read_rules() -> Rules:
+        return Rules(catalog.models().names, settings.model, policy, settings.max_megapixels)
+
+    batches = batch.Batching(settings, sessions, storage, bell, counters, read_rules, stop.is_set)
     lanes = (
         Lane("fetch", pool, partial(_claim_fetches, downloads), slots=settings.io_concurrency),
         Lane("batch", pool, partial(_claim_batches, batches), slots=_BATCH_SLOTS),

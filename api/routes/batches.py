@@ -15,6 +15,7 @@ from api.intake import remove_files
 from api.job_filters import read_labels
 from api.openapi import problems
 from api.paging import EndingBefore, Limit, StartingAfter, set_links
+from api.problems import ProblemError
 from api.views import job_object
 from api.waiting import (
     IfNoneMatch,
@@ -28,6 +29,7 @@ from db.base import JobStatus
 from db.batch_models import BatchStatus
 from dispatch.names import Bell
 from jobs import batches
+from jobs.fields import is_storable
 from jobs.ids import job_public_id
 from jobs.watching import batch_topic
 
@@ -138,6 +140,8 @@ def list_items(
     custom_id: Annotated[str | None, Query(description="Only the job of the line with this custom id.")] = None,
 ) -> ItemList:
     """The jobs of a batch, by line. Lines become jobs while the batch is `in_progress`."""
+    if custom_id is not None and not is_storable(custom_id):
+        raise ProblemError("invalid_custom_id", "custom_id holds U+0000: no line has that.")
     with context.sessions.begin() as session:
         batch = batches.find(session, batch_id, api_key_id=caller)
         found, has_more = batches.items(

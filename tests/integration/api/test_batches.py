@@ -15,8 +15,11 @@ from db.batch_models import Batch, Upload
 from db.models import Fetch, Job
 from db.session import Sessions
 from db.webhook_models import WebhookDelivery, WebhookEvent
+from jobs import registry
 from jobs.ids import parse_id
+from jobs.models import Models
 from tests.batches import BatchWorker, batch_worker, jsonl, post, submit, zipped
+from tests.fakes import fake_spec
 from tests.integration.api.support import CUTOUT, finish, photo, stored
 
 URL = "https://shop.example/photos/mug.jpg"
@@ -325,6 +328,16 @@ def fail(sessions: Sessions, custom_id: str) -> None:
         session.execute(update(Job).where(Job.custom_id == custom_id).values(**values))
 
 
+def test_lines_may_name_a_model_that_was_imported(client, worker, sessions) -> None:
+    manifest = jsonl({"image_url": URL, "model": "fake@2"})
+    with sessions.begin() as session:
+        registry.register(session, fake_spec("2"), Models(()), key="models/x", size_bytes=1, source="test")
+    batch = submit(client, manifest)
+    worker.work()
+    assert read(client, batch)["status"] == "in_progress"
+    assert [job["params"]["model"] for job in items(client, batch)] == ["fake@2"]
+
+
 def test_items_are_filtered_and_paged(client, worker, sessions) -> None:
     batch = submit(client, jsonl(*({"custom_id": f"c{n}", "image_url": URL} for n in range(5))))
     worker.work()
@@ -337,6 +350,8 @@ def test_items_are_filtered_and_paged(client, worker, sessions) -> None:
     assert [job["line"] for job in items(client, batch, custom_id="c1")] == [2]
     bad = client.get(f"/v1/batches/{batch['id']}/items", params={"starting_after": "job_" + "0" * 32})
     assert bad.json()["code"] == "invalid_cursor"
+    never = client.get(f"/v1/batches/{batch['id']}/items", params={"custom_id": "c\x00"})
+    assert (never.status_code, never.json()["code"]) == (422, "invalid_custom_id")
 
 
 def test_batches_are_listed_and_filtered(client, worker) -> None:
