@@ -154,7 +154,7 @@ def retry_after_s(answer: Answer, *, now: datetime) -> float:
         return float(given[:_DIGITS])
     try:
         at = parsedate_to_datetime(given)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds())
 

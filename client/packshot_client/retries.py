@@ -75,7 +75,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         return float(given)
     try:
         at = parsedate_to_datetime(given)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     zoned = at if at.tzinfo else at.replace(tzinfo=UTC)
     return max((zoned - datetime.now(UTC)).total_seconds(), 0.0)

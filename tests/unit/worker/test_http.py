@@ -264,6 +264,8 @@ def test_a_handshake_that_hangs_ends_with_the_deadline(clients: Clients) -> None
         ("", 0.0),
         ("٣", 0.0),
         ("9" * 40, 999_999_999.0),
+        ("Mon, 23 Nov 2026 12:01:00 +" + "9" * 20, 0.0),
+        ("Mon, 23 Nov " + "9" * 20 + " 12:01:00 GMT", 0.0),
     ],
 )
 def test_retry_after_is_a_number_or_a_date(given: str, seconds: float) -> None:
