@@ -90,9 +90,9 @@ class JobFilter:
             found += [Job.labels.contains(dict(self.labels)), Job.labels != text("'{}'::jsonb")]
         # Ids carry the time at which they were made, so the index of ids serves; the row's own time decides.
         if self.created_after is not None:
-            found += [Job.id >= _first_id(self.created_after - _ID_SLACK), Job.created_at >= self.created_after]
+            found += [Job.id >= _first_id(self.created_after, -_ID_SLACK), Job.created_at >= self.created_after]
         if self.created_before is not None:
-            found += [Job.id < _first_id(self.created_before + _ID_SLACK), Job.created_at < self.created_before]
+            found += [Job.id < _first_id(self.created_before, _ID_SLACK), Job.created_at < self.created_before]
         return found
 
 
@@ -101,9 +101,9 @@ _ID_SLACK = timedelta(hours=1)
 """An id is made before its row, by another clock."""
 
 
-def _first_id(at: datetime) -> UUID:
-    """The least UUIDv7 of a moment (RFC 9562)."""
-    milliseconds = min(max(int(at.timestamp() * 1000), 0), (1 << 48) - 1)
+def _first_id(at: datetime, later: timedelta) -> UUID:
+    """The least UUIDv7 (RFC 9562) of the moment that much later; `at` may be the first or the last that there is."""
+    milliseconds = min(max(int((at.timestamp() + later.total_seconds()) * 1000), 0), (1 << 48) - 1)
     return UUID(int=milliseconds << 80)
 
 

@@ -35,6 +35,9 @@ async def create_key(request: Request, response: Response, context: InContext, _
     if asked.expires_at is not None and asked.expires_at <= datetime.now(UTC):
         error = FieldError("/expires_at", "invalid_option", "expires_at: is not in the future.")
         raise ProblemError("invalid_option", error.detail, errors=(error,))
+    if asked.expires_at is not None and asked.expires_at > datetime.max.replace(tzinfo=UTC):
+        error = FieldError("/expires_at", "invalid_option", "expires_at: is after the year 9999 in UTC.")
+        raise ProblemError("invalid_option", error.detail, errors=(error,))
     made = await run_in_threadpool(_create, context, asked)
     response.headers["Location"] = f"{context.base_url(request)}/v1/keys/{made.id}"
     return made

@@ -109,6 +109,12 @@ def test_lists_are_filtered_and_their_queries_judged(
     submit(client)
     found = client.get("/v1/jobs", params={"status": "succeeded"}).json()["data"]
     assert [job["id"] for job in found] == [done]
+    for bounds in (
+        {"created_after": "0001-01-01T00:00:00+14:00"},
+        {"created_before": "9999-12-31T23:59:59-14:00"},
+    ):
+        with subtests.test(bounds=bounds):
+            assert len(client.get("/v1/jobs", params=bounds).json()["data"]) == 2
     for query, code in (
         ({"limit": 0}, "invalid_request"),
         ({"limit": 101}, "invalid_request"),

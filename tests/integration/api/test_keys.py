@@ -150,6 +150,7 @@ def test_bad_keys_are_refused(admin: TestClient, subtests: pytest.Subtests) -> N
         ({"name": "a", "scopes": ["root"]}, "invalid_option", "/scopes/0"),
         ({"name": "a", "scopes": []}, "invalid_option", "/scopes"),
         ({"name": "a", "expires_at": "2020-01-01T00:00:00Z"}, "invalid_option", "/expires_at"),
+        ({"name": "a", "expires_at": "9999-12-31T23:59:59-10:00"}, "invalid_option", "/expires_at"),
         ({"name": "a", "expires_at": "2099-01-01T00:00:00"}, "invalid_option", "/expires_at"),
         ({"name": "a", "nmae": "b"}, "unknown_field", "/nmae"),
     ):
