@@ -115,18 +115,20 @@ class Names:
     """Names of files in a ZIP: safe on every system, and each one there once, whatever case the system minds."""
 
     def __init__(self) -> None:
-        self._seen = {_MANIFEST}
+        self._seen = {_MANIFEST: 1}  # name -> number that its next namesake begins to look at
 
     def pick(self, job: Job, output: Output) -> str:
         """The custom id with its folders; an output besides the cutout has its own name behind it."""
         stem = _safe_path(job.custom_id or job_public_id(job.id), otherwise=job_public_id(job.id))
         if output.name != "cutout":
             stem = f"{stem}-{output.name}"
-        name, number = f"{stem}.{output.format}", 1
+        first = name = f"{stem}.{output.format}"
+        number = self._seen.get(first.casefold(), 1)
         while name.casefold() in self._seen:
             number += 1
             name = f"{stem}-{number}.{output.format}"
-        self._seen.add(name.casefold())
+        self._seen[first.casefold()] = number  # or tens of thousands of namesakes would each count from one
+        self._seen.setdefault(name.casefold(), 1)
         return name
 
 

@@ -8,6 +8,7 @@ seconds. So the claim walks the partial index `ix_jobs_claim` (`ix_outputs_claim
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import eq, gt
 from typing import TypeAlias, TypeVar
 from uuid import UUID
 
@@ -124,7 +125,12 @@ def has_suspect(session: Session) -> bool:
 def has_waited(session: Session, *, seconds: float) -> bool:
     """Whether a row has been due for longer than `seconds` and nobody took it."""
     past = func.now() - timedelta(seconds=seconds)
-    due = [exists().where(table.status == JobStatus.QUEUED, table.due_at < past) for table in TABLES]
+    # Healthy and suspect rows apart, as each partial index has them.
+    due = [
+        exists().where(table.status == JobStatus.QUEUED, table.due_at < past, table.due_at.is_not(None), is_so)
+        for table in TABLES
+        for is_so in (crashed(table.crashes, 0) for crashed in (eq, gt))
+    ]
     return bool(session.scalar(select(or_(*due))))
 
 
