@@ -33,7 +33,7 @@ up: $(STAMP) ## Run the whole service until Ctrl-C; prints URL and key
 test: lint types $(STAMP) ## Every check and every test
 	$(BIN)/pytest tests/unit/training
 	$(BIN)/pytest --durations=15 --numprocesses 2 --dist loadfile --ignore=tests/unit/training tests/unit tests/integration
-	$(BIN)/pytest --durations=15 tests/contracts tests/acceptance tests/gpu
+	$(BIN)/pytest --durations=15 --numprocesses 2 --dist loadfile tests/contracts tests/acceptance tests/gpu
 
 lint: $(STAMP) ## Style (ruff) and imports between rooms (import-linter)
 	$(BIN)/ruff check

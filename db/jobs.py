@@ -223,11 +223,7 @@ def keep_matte(session: Session, matte: dict[str, Any]) -> UUID:
 def queue_depths(session: Session) -> Sequence[tuple[str, int, float]]:
     """(status, count, age of the oldest in seconds) of jobs that are not final."""
     age = func.extract("epoch", func.now() - func.min(Job.created_at))
-    rows = session.execute(
-        select(Job.status, func.count(), age)
-        .where(Job.status.in_([JobStatus.QUEUED, JobStatus.PROCESSING]))
-        .group_by(Job.status)
-    )
+    rows = session.execute(select(Job.status, func.count(), age).where(Job.completed_at.is_(None)).group_by(Job.status))
     return [(str(status.value), count, float(seconds or 0)) for status, count, seconds in rows]
 
 

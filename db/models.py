@@ -103,6 +103,7 @@ class Job(Claimable, Base):
             postgresql_where=text("deadline_at IS NOT NULL AND completed_at IS NULL"),
         ),
         # Lists, newest first, whole and by one filter; a caller's further filters are applied to what that one finds.
+        Index("ix_jobs_open", "status", "created_at", postgresql_where=text("completed_at IS NULL")),
         Index("ix_jobs_list", "api_key_id", "id", postgresql_where=text("deleted_at IS NULL")),
         Index("ix_jobs_list_status", "api_key_id", "status", "id", postgresql_where=text("deleted_at IS NULL")),
         Index(

@@ -112,9 +112,11 @@ def _sync_folder(folder: Path) -> None:
 def _temporary_beside(path: Path) -> tuple[int, str]:
     """Open a new file in the folder of `path`, which a delete beside us may be removing at this moment."""
     for _ in range(100):
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             return tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
-        except FileNotFoundError:
-            continue
+        except (FileNotFoundError, FileExistsError):
+            # Also what `mkdir` raises for a folder that was there and is gone when it looks what it is.
+            if path.parent.is_file():
+                raise
     raise FileNotFoundError(2, "the folder keeps vanishing", str(path.parent))

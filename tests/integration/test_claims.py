@@ -7,10 +7,9 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event, func, select, text, update
+from sqlalchemy import func, select, text, update
 
 from db.base import JobStatus, Verdict
-from db.claims import CLAIM_SQL, has_waited
 from db.models import Fetch, Job, Output
 from db.session import Sessions
 from db.webhook_models import WebhookDelivery, WebhookEvent
@@ -313,36 +312,3 @@ def test_a_matte_is_found_again_by_the_same_key_only(sessions: Sessions) -> None
     assert again[mine] is not None
     assert again[mine].id == kept.id
     assert again[other] is None
-
-
-def test_a_deaf_workers_question_reads_partial_indexes(sessions: Sessions) -> None:
-    asked = []
-    with sessions() as session:
-        connection = session.connection()
-        event.listen(connection, "before_cursor_execute", lambda _c, _u, sql, given, *_: asked.append((sql, given)))
-        assert not has_waited(session, seconds=60)
-        [(sql, given)] = asked
-        connection.exec_driver_sql("SET enable_seqscan = off")  # without rows to speak of, tables are read whole
-        plan = connection.exec_driver_sql(f"EXPLAIN {sql}", given).scalars().all()
-    assert not any("Seq Scan" in line for line in plan), plan
-
-
-@pytest.mark.parametrize("rows", [1000])
-def test_the_claim_walks_its_index(sessions: Sessions, rows: int) -> None:
-    with sessions.begin() as session:
-        key = make_key(session).id
-        make_job(session, key)
-        columns = "api_key_id, status, due_at, input_width, input_height, params"
-        session.execute(
-            text(
-                f"INSERT INTO jobs (id, {columns}) "
-                f"SELECT gen_random_uuid(), {columns} FROM jobs, generate_series(1, {rows})"
-            )
-        )
-    with sessions.begin() as session:
-        session.execute(text("ANALYZE jobs"))
-        plan = "\n".join(
-            session.scalars(text("EXPLAIN " + CLAIM_SQL[Job]), {"limit": 8, "window": 32, "first": 0}).all()
-        )
-    assert plan.count("ix_jobs_claim") >= 2
-    assert "Seq Scan on jobs" not in plan
