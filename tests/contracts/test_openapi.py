@@ -1,5 +1,6 @@
 """The OpenAPI document: committed, and kept by the service for whatever Schemathesis thinks of."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,7 +38,8 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = 12
+EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "12"))
+"""Of each operation. A longer search: SCHEMATHESIS_EXAMPLES=300 pytest tests/contracts/test_openapi.py."""
 MANIFEST = b'{"custom_id": "MUG-1", "image_url": "https://shop.example/mug.jpg"}\n'
 # Bodies that no generator hits on: a photo that can be decoded, a field that judges more than its type.
 GOOD: dict[str, tuple[str, dict[str, object]]] = {
