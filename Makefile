@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo picture up test lint types bench migrate revision train-smoke format install pins settings openapi errors clean
+.PHONY: help demo picture up test test-training lint types bench migrate revision train-smoke format install pins settings openapi errors clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,11 +29,14 @@ picture: $(STAMP) ## Make the README's picture anew, with the model that is inst
 up: $(STAMP) ## Run the whole service until Ctrl-C; prints URL and key
 	$(BIN)/packshot up
 
-# Training and the other runtimes never share a process in the service, and together in one they crashed.
-test: lint types $(STAMP) ## Every check and every test
-	$(BIN)/pytest tests/unit/training
+test: $(STAMP) ## Every check and every test
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types test-training
 	$(BIN)/pytest --durations=15 --numprocesses 2 --dist loadfile --ignore=tests/unit/training tests/unit tests/integration
 	$(BIN)/pytest --durations=15 --numprocesses 2 --dist loadfile tests/contracts tests/acceptance tests/gpu
+
+# Training and the other runtimes never share a process in the service, and together in one they crashed.
+test-training: $(STAMP) ## Tests of training alone
+	$(BIN)/pytest tests/unit/training
 
 lint: $(STAMP) ## Style (ruff) and imports between rooms (import-linter)
 	$(BIN)/ruff check
