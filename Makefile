@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help demo picture up test test-training lint types bench migrate revision train-smoke format install pins settings openapi errors clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Make .venv and install everything in pinned versions
 
