@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     stall_s: float = Field(default=300.0, gt=0, description="A worker with work but no progress for this long exits.")
     retry_backoff_s: float = Field(default=5.0, gt=0, description="First pause after a passing fault; it doubles.")
     max_retries: int = Field(default=5, ge=0, description="Passing faults that a job survives.")
-    max_crashes: int = Field(default=3, ge=0, description="Worker crashes that a job survives; one more fails it.")
+    max_crashes: int = Field(default=3, ge=0, description="Crashes that a job or batch survives; one more fails it.")
 
     # Fetching and webhooks
     egress_allow: Annotated[tuple[str, ...], NoDecode] = Field(

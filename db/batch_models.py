@@ -17,10 +17,10 @@ class BatchStatus(StrEnum):
 
     VALIDATING = "validating"  # its lines are being read; nothing runs yet
     IN_PROGRESS = "in_progress"  # its lines become jobs, and the jobs are worked off
-    CANCELING = "canceling"  # what has not ended is being ended, by its owner's wish or because its deadline passed
+    CANCELING = "canceling"  # what has not ended is being ended: its owner's wish, its deadline, or `error_code`
     FINALIZING = "finalizing"  # every job has ended; the sums are drawn
     COMPLETED = "completed"  # `failed` says how many of its jobs did not succeed
-    FAILED = "failed"  # its lines were refused and nothing ran; `error_code` says why
+    FAILED = "failed"  # its lines were refused and nothing ran, or it could not go on; `error_code` says why
     CANCELED = "canceled"  # by its owner
     EXPIRED = "expired"  # its deadline passed first
 
@@ -46,7 +46,10 @@ class Batch(Base):
             "(completed_at IS NOT NULL) = (status IN ('completed','failed','canceled','expired'))",
             name="final_is_completed",
         ),
-        CheckConstraint("(error_code IS NOT NULL) = (status = 'failed')", name="error_is_failed"),
+        CheckConstraint(
+            "CASE WHEN error_code IS NULL THEN status <> 'failed' ELSE status IN ('failed','canceling') END",
+            name="error_is_failed",
+        ),
         Index("ix_batches_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("ix_batches_list", "api_key_id", "id", postgresql_where=text("deleted_at IS NULL")),
         Index("ix_batches_list_status", "api_key_id", "status", "id", postgresql_where=text("deleted_at IS NULL")),
@@ -87,6 +90,7 @@ class Batch(Base):
 
     due_at: Mapped[datetime | None] = mapped_column(server_default=func.now())  # null while no worker need look at it
     attempt: Mapped[int] = mapped_column(Integer, server_default="0")
+    crashes: Mapped[int] = mapped_column(Integer, server_default="0")  # stretches in a row that broke off
     cursor_line: Mapped[int] = mapped_column(Integer, server_default="0")  # last line done in this status
     lines: Mapped[int] = mapped_column(Integer, server_default="0")
     invalid: Mapped[int] = mapped_column(Integer, server_default="0")

@@ -19,8 +19,8 @@ def end_some(session: Session, batch: Batch, *, limit: int) -> tuple[bool, bool]
     """End some of the jobs of a batch that is canceling. (whether to go on, whether somebody is to be told)."""
     if not _holds(session, batch):
         return False, False
-    is_expired = batch.canceled_at is None
-    to = JobStatus.EXPIRED if is_expired else JobStatus.CANCELED
+    final = _final(batch)
+    to = JobStatus.EXPIRED if final is BatchStatus.EXPIRED else JobStatus.CANCELED
     ended = rows.end_jobs(session, batch.id, to=to, limit=limit)
     heard = sum(events.record(session, job) for job in ended) > 0
     counts = rows.count(session, batch.id)
@@ -28,8 +28,14 @@ def end_some(session: Session, batch: Batch, *, limit: int) -> tuple[bool, bool]
         if not ended:  # what is left is in the hands of workers that finish it at this moment
             put_off(session, batch, timedelta(seconds=1))
         return bool(ended), heard
-    final = BatchStatus.EXPIRED if is_expired else BatchStatus.CANCELED
     return False, _end(session, batch, final, counts, from_=BatchStatus.CANCELING) or heard
+
+
+def _final(batch: Batch) -> BatchStatus:
+    """What a batch that is canceling will be: its error, its owner or its deadline stopped it."""
+    if batch.error_code is not None:
+        return BatchStatus.FAILED
+    return BatchStatus.EXPIRED if batch.canceled_at is None else BatchStatus.CANCELED
 
 
 def _holds(session: Session, batch: Batch) -> bool:

@@ -4,6 +4,7 @@ Each step is one transaction that is guarded by status and attempt: a worker tha
 told so, and the cursor moves on with the rows that it counts, so a line becomes one job whatever is killed when.
 """
 
+import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from jobs.errors import FieldError, JobError
 from jobs.filenames import clean_filename, filename_of_url
 from jobs.ids import new_id
 from jobs.keys import own_quotas
+from jobs.lifecycle import retry_delay
 from jobs.lines import Line, check_uploads
 from jobs.quotas import OwnQuotas
 from jobs.service import columns_of, longest_retention
@@ -42,6 +44,14 @@ class Terms:
     quotas: OwnQuotas  # of keys that have none of their own
 
 
+@dataclass(frozen=True)
+class BreakTerms:
+    """Stretches of a batch that may break off in a row; one more fails it. The pause after the first one."""
+
+    max_crashes: int
+    backoff_s: float
+
+
 def claim(session: Session, *, limit: int, lease_s: float, busy_keys: Collection[UUID] = ()) -> Sequence[Batch]:
     """Take batches that want a worker. One key has one at a time, so that keys take turns."""
     return rows.claim(session, limit=limit, lease_s=lease_s, busy_keys=busy_keys)
@@ -55,6 +65,23 @@ def release(session: Session, batch: Batch) -> None:
 def put_off(session: Session, batch: Batch, pause: timedelta) -> None:
     """Give a batch back for a while: something it needs is away."""
     rows.move(session, batch.id, from_=_WORKED_ON, attempt=batch.attempt, due_at=func.now() + pause)
+
+
+def break_off(session: Session, batch: Batch, terms: BreakTerms) -> bool:
+    """A stretch ended in an error that nobody foresaw: again after a pause that doubles. Whether the batch failed.
+
+    Counted are those in a row: a chunk that was done in between sets them back. One that is canceling does not fail,
+    since its jobs have to end: it goes on at pauses of up to ten minutes. A stretch whose worker died is not counted:
+    a lapsed lease looks as any other batch that is due.
+    """
+    broken = rows.move(session, batch.id, from_=_WORKED_ON, attempt=batch.attempt, crashes=Batch.crashes + 1)
+    if broken is None:
+        return False
+    if broken.crashes > terms.max_crashes and broken.status is not BatchStatus.CANCELING:
+        detail = f"Work on the batch broke off {broken.crashes} times at the same place."
+        return batches.fail(session, broken, JobError("batch_broke", detail), attempt=broken.attempt)
+    put_off(session, broken, retry_delay(broken.crashes - 1, base_s=terms.backoff_s, rng=random.Random()))
+    return False
 
 
 def note_lines(
@@ -74,6 +101,7 @@ def note_lines(
         cursor_line=lines[-1].number,
         lines=Batch.lines + len(lines),
         invalid=Batch.invalid + len(bad),
+        crashes=0,
         due_at=func.now() + timedelta(seconds=terms.lease_s),
     )
     if moved is None:
@@ -114,6 +142,7 @@ def start(session: Session, batch: Batch, terms: Terms) -> Batch | None:
         started_at=func.now(),
         total=Batch.lines - Batch.invalid,
         cursor_line=0,
+        crashes=0,
     )
 
 
@@ -171,6 +200,7 @@ def _advance(session: Session, batch: Batch, lines: Sequence[Line], terms: Terms
         attempt=batch.attempt,
         cursor_line=lines[-1].number,
         made=Batch.made + len(lines),
+        crashes=0,
         due_at=func.now() + timedelta(seconds=terms.lease_s),
     )
     return moved is not None

@@ -167,19 +167,32 @@ def delete(session: Session, given_id: str, *, api_key_id: UUID) -> str | None:
 
 
 def fail(session: Session, batch: Batch, error: JobError, *, attempt: int) -> bool:
-    """End a batch of which nothing ran, with its event. False when it is no longer ours."""
+    """Nothing more is to run of a batch. False when it is no longer ours.
+
+    One that is being judged has failed, with its event. One in progress is canceling with its error: a worker ends its
+    jobs, and it has failed when none is left.
+    """
+    why = {"error_code": error.code, "error_detail": error.detail}
     failed = rows.move(
         session,
         batch.id,
-        from_={BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS},
+        from_={BatchStatus.VALIDATING},
         attempt=attempt,
         status=BatchStatus.FAILED,
         completed_at=func.now(),
         due_at=None,
-        error_code=error.code,
-        error_detail=error.detail,
+        **why,
     )
-    if failed is None:
-        return False
-    events.record_batch(session, failed)
-    return True
+    if failed is not None:
+        events.record_batch(session, failed)
+        return True
+    failing = rows.move(
+        session,
+        batch.id,
+        from_={BatchStatus.IN_PROGRESS},
+        attempt=attempt,
+        status=BatchStatus.CANCELING,
+        due_at=func.now(),
+        **why,
+    )
+    return failing is not None

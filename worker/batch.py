@@ -18,13 +18,13 @@ from config.settings import Settings
 from db import batches as rows
 from db import uploads
 from db.batch_models import Batch, BatchStatus, LineSource
-from db.session import Sessions
+from db.session import DATABASE_AWAY, Sessions
 from dispatch.counters import Counters
 from dispatch.doorbell import Doorbell
 from dispatch.names import Bell
 from jobs import batch_ends, batch_work, batches, service
 from jobs.archive import Archive, ArchiveLimits, Entry
-from jobs.batch_work import Terms
+from jobs.batch_work import BreakTerms, Terms
 from jobs.errors import JobError
 from jobs.fields import Rules
 from jobs.lines import Judge, Line, LineTerms, in_chunks
@@ -89,9 +89,29 @@ def run(needs: Batching, batch: Batch) -> None:
 
 def _fail(needs: Batching, batch: Batch, error: JobError) -> None:
     with needs.sessions.begin() as session:
-        batches.fail(session, batch, error, attempt=batch.attempt)
-    log.info("batch_failed", batch_id=batch.id.hex, code=error.code)
-    needs.bell.ring(Bell.IO)
+        is_ours = batches.fail(session, batch, error, attempt=batch.attempt)
+    if is_ours:
+        log.info("batch_failed", batch_id=batch.id.hex, code=error.code)
+        needs.bell.ring(Bell.IO)
+
+
+def break_off(needs: Batching, batch: Batch, error: BaseException) -> None:
+    """A stretch ended in an error that nobody foresaw: again after a pause, a few times.
+
+    A database that is away is no fault of the batch: not counted, its lease lapses.
+    """
+    if isinstance(error, DATABASE_AWAY):
+        return
+    terms = BreakTerms(needs.settings.max_crashes, needs.settings.retry_backoff_s)
+    try:
+        with needs.sessions.begin() as session:
+            has_failed = batch_work.break_off(session, batch, terms)
+    except DATABASE_AWAY as away:
+        log.warning("batch_break_not_counted", batch_id=batch.id.hex, error=type(away).__name__)
+        return
+    if has_failed:
+        log.error("batch_broke", batch_id=batch.id.hex)
+        needs.bell.ring(Bell.IO)
 
 
 def _validate(needs: Batching, batch: Batch, is_over: Callable[[], bool]) -> None:

@@ -42,10 +42,14 @@ _DELIVERY_GRACE_S = 30.0
 
 @dataclass(frozen=True)
 class Errand:
-    """A claimed row: the host or endpoint it calls, and the work to be done for it."""
+    """A claimed row: the host or endpoint it calls, and the work to be done for it.
+
+    `break_off` is called with an error that `run` did not expect. Without it the row's lease lapses: it is due again.
+    """
 
     host: str
     run: Callable[[], None]
+    break_off: Callable[[BaseException], None] | None = None
 
 
 # (most rows, hosts to leave alone) -> rows taken
@@ -87,14 +91,17 @@ class Lane:
     def _start(self, errand: Errand) -> None:
         future = self._pool.submit(errand.run)
         self._running[future] = errand.host
-        future.add_done_callback(self._finish)
+        future.add_done_callback(partial(self._finish, errand))
 
-    def _finish(self, future: Future[None]) -> None:
-        with self._lock:
-            del self._running[future]
-        error = future.exception()
-        if error is not None:  # the row's lease lapses and it is due again
-            log.error("errand_broke_off", lane=self.name, exc_info=error)
+    def _finish(self, errand: Errand, future: Future[None]) -> None:
+        try:
+            if (error := future.exception()) is not None:
+                log.error("errand_broke_off", lane=self.name, exc_info=error)
+                if errand.break_off is not None:
+                    errand.break_off(error)
+        finally:  # it is in flight until then, so that a drain waits for it
+            with self._lock:
+                del self._running[future]
 
 
 @dataclass(frozen=True)
@@ -192,4 +199,7 @@ def _claim_batches(needs: batch.Batching, limit: int, busy: Collection[str]) -> 
     busy_keys = [UUID(key) for key in busy]
     with needs.sessions.begin() as session:
         claimed = batch_work.claim(session, limit=limit, lease_s=needs.terms.lease_s, busy_keys=busy_keys)
-    return [Errand(str(one.api_key_id), partial(batch.run, needs, one)) for one in claimed]
+    return [
+        Errand(str(one.api_key_id), partial(batch.run, needs, one), partial(batch.break_off, needs, one))
+        for one in claimed
+    ]

@@ -70,6 +70,13 @@ BATCH: dict[str, Kind] = {
         "At least one line can't be run, so none was.",
         "Mend those that `urls.errors` lists and send the batch again, or set `skip_invalid`.",
     ),
+    "batch_broke": Kind(
+        500,
+        "Work on the batch broke off.",
+        "Reading its lines, or making them jobs, failed several times at the same place. What had ended by then stays; "
+        "the rest was canceled.",
+        "Tell the operator the batch's id: the log of the io worker says what happened (`errand_broke_off`).",
+    ),
     "batch_not_ended": Kind(
         409,
         "The batch has not ended yet.",

@@ -1,31 +1,25 @@
 """A batch whose worker dies in the middle goes on where it was: no line is lost, none becomes two jobs."""
 
 import threading
-from collections.abc import Callable, Iterator
-from uuid import UUID
+from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import func, select, update
-from sqlalchemy.exc import OperationalError
 
 from config.settings import Settings
 from db.batch_models import BadLine, Batch, BatchStatus, LineSource, Upload
 from db.models import Job
-from db.session import Sessions
-from jobs import batch_work, batches
-from jobs.batches import NewBatch
-from jobs.ids import new_id
+from jobs import batch_work
 from storage.keys import manifest_key
 from storage.local import LocalStorage
 from storage.port import StorageUnavailableError
-from tests.batches import BatchWorker, batch_worker, jsonl, zipped
-from tests.factories import make_key
+from tests.batch_rows import LINES, break_down, create, die_after, job_lines, manifest, read, wake_up
+from tests.batches import BatchWorker, batch_worker, zipped
 from tests.fakes import keys_of
 from tests.images import draw
 from tests.photo_files import save
 from worker import batch as stretch
 
-LINES = 46
 PHOTO = save(draw("disc", "plain", (16, 16)).image, "PNG")
 
 
@@ -42,63 +36,15 @@ def storage(settings: Settings) -> LocalStorage:
     return LocalStorage(settings.files_path)
 
 
-def create(sessions: Sessions, storage: LocalStorage, body: bytes, source: LineSource = LineSource.JSONL) -> UUID:
-    batch_id = new_id()
-    key = manifest_key(batch_id)
-    storage.put(key, body)
-    with sessions.begin() as session:
-        owner = make_key(session).id
-        new = NewBatch(
-            batch_id, owner, source, "m", key, len(body), {}, {}, None,
-            item_webhooks=False, skip_invalid=True, base_url="https://packshot.example",
-        )  # fmt: skip
-        batches.create(session, new)
-    return batch_id
-
-
-def manifest(lines: int = LINES) -> bytes:
-    return jsonl(*({"image_url": f"https://shop.example/{n}.jpg" if n % 20 else "bad"} for n in range(1, lines + 1)))
-
-
-def read(sessions: Sessions, batch_id: UUID) -> Batch:
-    with sessions() as session:
-        return session.get_one(Batch, batch_id)
-
-
-def wake_up(sessions: Sessions) -> None:
-    """The lease of the dead worker runs out."""
-    with sessions.begin() as session:
-        session.execute(update(Batch).where(Batch.due_at.is_not(None)).values(due_at=func.now()))
-
-
-def die_after(calls: int, real: Callable[..., object]) -> Callable[..., object]:
-    """Does its work `calls` times; then the transaction breaks off before its commit."""
-    left = iter(range(calls))
-
-    def work(*args: object, **named: object) -> object:
-        done = real(*args, **named)
-        if next(left, None) is None:
-            raise OperationalError("killed", None, Exception())
-        return done
-
-    return work
-
-
-def job_lines(sessions: Sessions, batch_id: UUID) -> list[int]:
-    with sessions() as session:
-        return list(session.scalars(select(Job.line).where(Job.batch_id == batch_id).order_by(Job.line)))
-
-
 @pytest.mark.parametrize("step", ["note_lines", "expand", "start", "end_expansion"])
 def test_killed_in_the_middle(step, worker, sessions, storage, monkeypatch) -> None:
     batch_id = create(sessions, storage, manifest())
     with monkeypatch.context() as patch:
         calls = 2 if step in {"note_lines", "expand"} else 0
         patch.setattr(batch_work, step, die_after(calls, getattr(batch_work, step)))
-        while worker.lane.fill() or worker.lane.running():
-            for future in worker.lane.running():
-                future.exception()
+        break_down(worker)
     held = read(sessions, batch_id)
+    assert held.crashes == 0  # the database was away
     if step in {"note_lines", "expand"}:
         assert held.cursor_line in {20, 21}  # two chunks, of all lines or of the good ones
     worker.work()
@@ -143,9 +89,7 @@ def test_a_zip_goes_on_where_it_was_and_stores_each_photo_once(worker, sessions,
     batch_id = create(sessions, storage, zipped(files), LineSource.ZIP)
     with monkeypatch.context() as patch:
         patch.setattr(batch_work, "note_lines", die_after(1, batch_work.note_lines))
-        worker.lane.fill()
-        for future in worker.lane.running():
-            future.exception()
+        break_down(worker)
     assert read(sessions, batch_id).cursor_line == 4
     wake_up(sessions)
     worker.work()
@@ -162,7 +106,8 @@ def test_a_store_that_is_away_puts_the_batch_off(worker, sessions, storage, monk
     with monkeypatch.context() as patch:
         patch.setattr(LocalStorage, "open", _away)
         worker.work()
-    assert read(sessions, batch_id).status is BatchStatus.VALIDATING
+    put_off = read(sessions, batch_id)
+    assert (put_off.status, put_off.crashes) == (BatchStatus.VALIDATING, 0)
     wake_up(sessions)
     worker.work()
     assert job_lines(sessions, batch_id) == [1, 2, 3, 4, 5]
@@ -184,9 +129,7 @@ def test_a_line_that_can_t_run_any_more_becomes_a_failed_job(worker, sessions, s
     batch_id = create(sessions, storage, manifest(3))
     with monkeypatch.context() as patch:
         patch.setattr(batch_work, "expand", die_after(0, batch_work.expand))
-        while worker.lane.fill() or worker.lane.running():
-            for future in worker.lane.running():
-                future.exception()
+        break_down(worker)
     with sessions.begin() as session:  # as if a model had been uninstalled meanwhile
         session.execute(update(Batch).values(options={"model": "gone"}))
     wake_up(sessions)
