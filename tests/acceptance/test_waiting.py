@@ -14,9 +14,11 @@ from tests.acceptance.stack import RunningStack, running_stack
 from tests.factories import make_job
 
 CLIENTS = 1000
-# Threads: the forty that routes run in, and the libraries' own. Connections: the pool, full, and the listener.
+# Threads: the forty that routes run in, and the libraries' own. Connections: the pool, full, the listener, and the one
+# that the test itself keeps for its rows.
 MOST_THREADS = 60
-MOST_CONNECTIONS = 21
+MOST_CONNECTIONS = 22
+MOST_BUSY = 2
 
 
 @pytest.fixture
@@ -65,11 +67,16 @@ def test_a_thousand_clients_wait(stack: RunningStack, database: str) -> None:
                 "SELECT count(*), count(*) FILTER (WHERE state <> 'idle') FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
-            [(connections, busy)] = connection.execute(query)
+            # The last ones to come are counted as waiting a moment before they have let go of their connection.
+            deadline = time.monotonic() + 30
+            while (counts := connection.execute(query).fetchall()[0])[1] > MOST_BUSY and time.monotonic() < deadline:
+                connection.rollback()  # a transaction sees one state of the statistics
+                await asyncio.sleep(0.2)
+            connections, busy = counts
             connection.execute("UPDATE jobs SET status = 'canceled', completed_at = now(), due_at = NULL")
         assert threads <= MOST_THREADS
         assert connections <= MOST_CONNECTIONS
-        assert busy <= 2
+        assert busy <= MOST_BUSY
         async with asyncio.timeout(60):
             return await asyncio.gather(*tasks)
 
