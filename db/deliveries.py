@@ -64,7 +64,7 @@ def claim(
 
     Keys take turns. Those of `busy_lanes` are left; a lane is what `db.delivery_claims.lane_of` says.
     """
-    due = delivery_claims.lock_due(session, limit=limit, busy_lanes=busy_lanes)
+    due = delivery_claims.DELIVERIES.lock_due(session, limit=limit, busy=busy_lanes)
     claimed = {delivery.id: delivery for delivery in _lease(session, due, lease_s=lease_s)} if due else {}
     key_ids = sorted({delivery.api_key_id for delivery in claimed.values()})
     take_turn(session, key_ids, column=ApiKey.last_notified_at)

@@ -8,79 +8,20 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from operator import eq, gt
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, func, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, exists, func, insert, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.base import JobStatus
 from db.batch_models import Batch
-from db.claims import TABLES, WINDOW_FACTOR, Table, take_turn
+from db.claims import TABLES, Table, take_turn
+from db.fair_queues import FairQueues
 from db.key_models import ApiKey
 from db.models import Fetch, Job
 from db.webhook_models import DeliveryStatus, WebhookDelivery
 
-# As `db.claims` takes jobs, over `ix_fetches_claim`: everybody's first photo before anybody's second, the key that was
-# served longest ago first, within a key by lane, oldest due first. A lane is a queue per host, so that those of busy
-# hosts cost nothing, however long. Of a lane with very many hosts some are looked at, from a random one on, around.
-FETCHES_SQL = """
-WITH RECURSIVE lanes AS (
-    (SELECT priority, api_key_id FROM fetches WHERE due_at IS NOT NULL ORDER BY priority, api_key_id LIMIT 1)
-    UNION ALL
-    SELECT next.priority, next.api_key_id FROM lanes CROSS JOIN LATERAL (
-        SELECT priority, api_key_id FROM fetches
-        WHERE due_at IS NOT NULL AND (priority, api_key_id) > (lanes.priority, lanes.api_key_id)
-        ORDER BY priority, api_key_id LIMIT 1) AS next
-),
-candidates AS (
-    SELECT oldest.job_id, oldest.due_at, lanes.priority, lanes.api_key_id, keys.last_fetched_at,
-           row_number() OVER (PARTITION BY lanes.priority, lanes.api_key_id
-                              ORDER BY oldest.due_at, oldest.job_id) = 1 AND lanes.priority = :first AS leads
-    FROM lanes JOIN api_keys AS keys ON keys.id = lanes.api_key_id CROSS JOIN LATERAL (
-        WITH RECURSIVE onward AS (
-            SELECT cast(:start AS text) AS host_md5
-            UNION ALL
-            SELECT next.host_md5 FROM onward CROSS JOIN LATERAL (
-                SELECT host_md5 FROM fetches
-                WHERE due_at IS NOT NULL AND priority = lanes.priority AND api_key_id = lanes.api_key_id
-                  AND fetches.host_md5 > onward.host_md5
-                ORDER BY host_md5 LIMIT 1) AS next
-        ),
-        around AS (
-            SELECT '' AS host_md5
-            UNION ALL
-            SELECT next.host_md5 FROM around CROSS JOIN LATERAL (
-                SELECT host_md5 FROM fetches
-                WHERE due_at IS NOT NULL AND priority = lanes.priority AND api_key_id = lanes.api_key_id
-                  AND fetches.host_md5 > around.host_md5 AND fetches.host_md5 <= :start
-                ORDER BY host_md5 LIMIT 1) AS next
-        )
-        SELECT found.job_id, found.due_at FROM (
-            SELECT host_md5 FROM onward UNION ALL SELECT host_md5 FROM around LIMIT :hosts
-        ) AS queues CROSS JOIN LATERAL (
-            SELECT job_id, due_at FROM fetches
-            WHERE due_at IS NOT NULL AND priority = lanes.priority AND api_key_id = lanes.api_key_id
-              AND host_md5 = queues.host_md5 AND due_at <= now()
-            ORDER BY due_at, job_id LIMIT (SELECT greatest(4, :window / count(*)) FROM lanes)) AS found
-        WHERE queues.host_md5 <> ALL (ARRAY(SELECT md5(host) FROM unnest(cast(:busy AS text[])) AS host))
-        LIMIT (SELECT 16 * greatest(4, :window / count(*)) FROM lanes)
-    ) AS oldest
-),
-turns AS (
-    SELECT job_id, due_at, priority, last_fetched_at,
-           row_number() OVER (PARTITION BY api_key_id ORDER BY leads DESC, priority, due_at, job_id) AS turn
-    FROM candidates
-),
-ranked AS (
-    SELECT job_id, row_number() OVER (ORDER BY turn, last_fetched_at NULLS FIRST, priority, due_at, job_id) AS place
-    FROM turns ORDER BY place LIMIT :window
-),
-chosen AS (SELECT array_agg(job_id ORDER BY place) AS ids FROM ranked)
-SELECT job_id FROM fetches
-WHERE job_id = ANY ((SELECT ids FROM chosen)::uuid[]) AND due_at <= now()
-ORDER BY array_position((SELECT ids FROM chosen), job_id) LIMIT :limit FOR UPDATE SKIP LOCKED
-"""
-_HOSTS = 1000  # looked at in a lane, until sixteen hosts' worth of due photos is found
+FETCHES = FairQueues("fetches", "job_id", "due_at IS NOT NULL", "host_md5", "last_fetched_at", has_priority=True)
 
 
 def add_fetches(session: Session, job_ids: Sequence[UUID]) -> None:
@@ -99,9 +40,7 @@ def claim_fetches(
     Keys take turns; of a key the oldest of lane `first` leads. Returns (job id, attempt, the job's status, its source
     URL, its key), best first.
     """
-    amounts = {"limit": limit, "window": limit * WINDOW_FACTOR, "hosts": _HOSTS, "first": first}
-    chosen = {"start": uuid4().hex, "busy": list(busy_hosts)}
-    due = session.scalars(text(FETCHES_SQL), {**amounts, **chosen}).all()
+    due = FETCHES.lock_due(session, limit=limit, busy=busy_hosts, first=first)
     if not due:
         return []
     claimed = session.execute(

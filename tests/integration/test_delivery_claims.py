@@ -1,19 +1,20 @@
 """How io workers take deliveries: fair between keys, busy receivers left, never twice, at a bounded cost."""
 
-import threading
 import time
 from collections import Counter
 from uuid import UUID
 
 from sqlalchemy import func, select, text
 
-from db.delivery_claims import DELIVERIES_SQL
+from db.delivery_claims import DELIVERIES
+from db.fair_queues import bound
 from db.session import Sessions
 from db.webhook_models import WebhookDelivery, WebhookEvent
 from jobs import deliveries, service
 from jobs.deliveries import ClaimedDelivery
 from jobs.ids import job_public_id
 from tests.factories import make_job, make_key
+from tests.racing import work_off
 
 URL = "https://shop.example/hook"
 
@@ -66,8 +67,7 @@ def test_another_keys_event_goes_ahead_of_a_whole_backlog(sessions: Sessions) ->
     assert [one.target.api_key_id for one in claim(sessions, 1)] == [big]
     assert time.perf_counter() - began < 0.5
     with sessions() as session:
-        bound = {"limit": 4, "window": 16, "lanes": 1000, "start": "0", "busy": ["shop.example"]}
-        plan = "\n".join(session.scalars(text("EXPLAIN " + DELIVERIES_SQL), bound).all())
+        plan = "\n".join(session.scalars(text("EXPLAIN " + DELIVERIES.sql), bound(4, ["shop.example"])).all())
     assert plan.count("ix_webhook_deliveries_claim") >= 4
     assert "ix_webhook_deliveries_list" not in plan
     assert "ix_webhook_deliveries_status" not in plan
@@ -104,22 +104,7 @@ def test_every_receiver_of_very_many_gets_its_turn(sessions: Sessions) -> None:
 
 def test_racing_workers_never_share_a_delivery(sessions: Sessions) -> None:
     fill(sessions, 120, host="'shop' || n % 7 || '.example'")
-    taken: Counter[UUID] = Counter()
-    lock = threading.Lock()
-
-    def work_off() -> None:
-        empty = 0
-        while empty < 3:
-            claimed = claim(sessions)
-            empty = 0 if claimed else empty + 1
-            with lock:
-                taken.update(one.id for one in claimed)
-
-    threads = [threading.Thread(target=work_off) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    taken = work_off(lambda: [one.id for one in claim(sessions)])
     assert len(taken) == 120
     assert set(taken.values()) == {1}
     with sessions() as session:

@@ -1,6 +1,5 @@
 """How io workers take downloads: fair between keys, by lane, busy hosts left, never twice, at a bounded cost."""
 
-import threading
 import time
 from collections import Counter
 from uuid import UUID
@@ -9,12 +8,14 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from db import outgoing
+from db.fair_queues import bound
 from db.models import Fetch, Job
 from db.session import Sessions
 from jobs import fetching
 from jobs.fetching import ClaimedFetch
 from jobs.lanes import Lane
 from tests.factories import make_job, make_key
+from tests.racing import work_off
 
 URL = "https://shop.example/mug.jpg"
 
@@ -93,8 +94,7 @@ def test_a_batch_on_a_busy_host_costs_nothing(sessions: Sessions) -> None:
     assert claim(sessions, 4, "shop.example", "other.example:8443") == []
     assert time.perf_counter() - began < 0.5
     with sessions() as session:
-        bound = {"limit": 4, "window": 16, "hosts": 1000, "first": 0, "start": "0", "busy": ["shop.example"]}
-        plan = "\n".join(session.scalars(text("EXPLAIN " + outgoing.FETCHES_SQL), bound).all())
+        plan = "\n".join(session.scalars(text("EXPLAIN " + outgoing.FETCHES.sql), bound(4, ["shop.example"])).all())
     assert plan.count("ix_fetches_claim") >= 4
     assert "Seq Scan on fetches" not in plan
 
@@ -109,22 +109,7 @@ def test_every_host_of_very_many_gets_its_turn(sessions: Sessions) -> None:
 
 def test_racing_workers_never_share_a_download(sessions: Sessions) -> None:
     fill(sessions, 120, priority=Lane.BULK, host="'shop' || n % 7 || '.example'")
-    taken: Counter[UUID] = Counter()
-    lock = threading.Lock()
-
-    def work_off() -> None:
-        empty = 0
-        while empty < 3:
-            claimed = claim(sessions)
-            empty = 0 if claimed else empty + 1
-            with lock:
-                taken.update(one.job_id for one in claimed)
-
-    threads = [threading.Thread(target=work_off) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    taken = work_off(lambda: [one.job_id for one in claim(sessions)])
     assert len(taken) == 120
     assert set(taken.values()) == {1}
     with sessions() as session:
