@@ -14,6 +14,7 @@ from jobs.egress import Policy
 from jobs.fields import Rules
 from jobs.models import installed_models
 from storage.local import LocalStorage
+from tests.integration.api.support import photo
 from worker import io, sweep
 from worker.batch import Batching
 
@@ -38,6 +39,32 @@ def submit(client: TestClient, body: bytes, name: str = "manifest.jsonl", **fiel
     reply = post(client, body, name, **fields)
     assert reply.status_code == 202, reply.text
     return reply.json()
+
+
+def upload(client: TestClient, name: str = "mug.jpg") -> str:
+    reply = client.post("/v1/uploads", files={"image_file": (name, photo())})
+    assert reply.status_code == 201, reply.text
+    return str(reply.json()["id"])
+
+
+def read(client: TestClient, batch: dict[str, Any]) -> dict[str, Any]:
+    return dict(client.get(f"/v1/batches/{batch['id']}").json())
+
+
+def items(client: TestClient, batch: dict[str, Any], **query: str) -> list[dict[str, Any]]:
+    return list(client.get(f"/v1/batches/{batch['id']}/items", params=query).json()["data"])
+
+
+def cutout(job: dict[str, Any]) -> dict[str, Any]:
+    """The options of a job's one output."""
+    [options] = job["params"]["outputs"]
+    return dict(options)
+
+
+def lines(client: TestClient, batch: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    reply = client.get(f"/v1/batches/{batch['id']}/{name}.jsonl")
+    assert reply.status_code == 200, reply.text
+    return [json.loads(line) for line in reply.text.splitlines()]
 
 
 class BatchWorker:

@@ -48,7 +48,7 @@ GOOD: dict[str, tuple[str, dict[str, object]]] = {
     "POST /v1/uploads": ("multipart/form-data", {"image_file": photo()}),
     "POST /v1/batches": ("multipart/form-data", {"file": MANIFEST}),
 }
-# These succeed once a worker has ended the batch; `tests/integration/api/test_batches.py` has their good requests.
+# These succeed once a worker has ended the batch; `tests/integration/api/test_batch_runs.py` has their good requests.
 AFTER_THE_END = {"POST /v1/batches/{batch_id}/retry", "DELETE /v1/batches/{batch_id}"} | {
     f"GET /v1/batches/{{batch_id}}/{file}" for file in ("results.zip", "output.jsonl", "errors.jsonl")
 }

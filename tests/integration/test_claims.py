@@ -1,7 +1,5 @@
 """How workers take rows: by priority, fair between keys, never twice, guarded by attempt."""
 
-import threading
-from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -19,6 +17,7 @@ from jobs.ids import job_public_id, new_id
 from jobs.lanes import Lane
 from jobs.values import ClaimedJob, NewMatte, Outcome, StoredOutput
 from tests.factories import make_job, make_key
+from tests.racing import work_off
 
 TERMS = claiming.Terms(
     worker="gpu0@test", lease_s=60, resolve=lambda _: ("unet-fast@1", "torch"), draw=lambda: Lane.INTERACTIVE
@@ -206,22 +205,7 @@ def test_racing_workers_never_share_a_row(sessions: Sessions) -> None:
         keys = [make_key(session, f"key {n}").id for n in range(3)]
         for n in range(90):
             make_job(session, keys[n % 3])
-    taken: Counter[object] = Counter()
-    lock = threading.Lock()
-
-    def work_off() -> None:
-        empty = 0
-        while empty < 3:
-            jobs = claim(sessions, limit=4)
-            empty = 0 if jobs else empty + 1
-            with lock:
-                taken.update(job.id for job in jobs)
-
-    threads = [threading.Thread(target=work_off) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    taken = work_off(lambda: [job.id for job in claim(sessions, limit=4)])
     assert len(taken) == 90
     assert set(taken.values()) == {1}
 

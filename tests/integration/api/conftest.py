@@ -14,6 +14,7 @@ from config.settings import Settings
 from db.session import Sessions
 from jobs.keys import IssuedKey
 from jobs.models import Models
+from tests.batches import BatchWorker, batch_worker
 from tests.factories import make_key
 from tests.ports import free_port
 from vision.segmenters.spec import ModelSpec
@@ -84,3 +85,9 @@ def url(app: FastAPI) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join(10)
+
+
+@pytest.fixture
+def worker(settings: Settings) -> Iterator[BatchWorker]:
+    with batch_worker(settings) as worker:
+        yield worker

@@ -1,22 +1,13 @@
 """Regions of interest are judged by the photos' sizes before anything is queued, as far as these are known."""
 
 import io
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from config.settings import Settings
-from tests.batches import BatchWorker, batch_worker, jsonl, post, submit, zipped
+from tests.batches import BatchWorker, jsonl, post, submit, zipped
 from tests.integration.api.support import photo
-
-
-@pytest.fixture
-def worker(settings: Settings) -> Iterator[BatchWorker]:
-    with batch_worker(settings) as worker:
-        yield worker
 
 
 def turned() -> bytes:

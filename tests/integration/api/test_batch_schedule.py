@@ -1,7 +1,6 @@
 """Priority, deadlines and retention: of a batch, and of lines that say otherwise."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,22 +8,15 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import func, select, update
 
-from config.settings import Settings
 from db.batch_models import Batch
 from db.key_models import ApiKey
 from db.models import Fetch, Job
 from db.session import Sessions
 from db.webhook_models import WebhookEvent
-from tests.batches import BatchWorker, batch_worker, jsonl, post, submit, zipped
+from tests.batches import BatchWorker, jsonl, post, submit, zipped
 from tests.integration.api.support import photo
 
 LINE = {"image_url": "https://shop.example/photos/mug.jpg"}
-
-
-@pytest.fixture
-def worker(settings: Settings) -> Iterator[BatchWorker]:
-    with batch_worker(settings) as worker:
-        yield worker
 
 
 def read(client: TestClient, batch: dict[str, Any]) -> dict[str, Any]:

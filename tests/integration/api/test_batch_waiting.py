@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,11 @@ from db.session import Sessions
 from db.webhook_models import WebhookEvent
 from jobs.keys import IssuedKey
 from packshot_client import Client, ConflictError, NotFoundError
-from tests.batches import BatchWorker, batch_worker, jsonl, submit, zipped
+from tests.batches import BatchWorker, jsonl, submit, zipped
 from tests.integration.api.support import finish, photo, stored
 from tests.integration.api.test_waiting import meanwhile
 
 LINE = {"image_url": "https://shop.example/photos/mug.jpg"}
-
-
-@pytest.fixture
-def worker(settings: Settings) -> Iterator[BatchWorker]:
-    with batch_worker(settings) as worker:
-        yield worker
 
 
 def post(client: TestClient, wait: str, body: bytes) -> Any:
