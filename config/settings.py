@@ -93,6 +93,12 @@ class Settings(BaseSettings):
     encode_threads: int = Field(default=0, ge=0, description="Threads that refine and encode; 0 is min(4, cores).")
     decode_timeout_s: float = Field(default=30.0, gt=0, description="Longest a photo may take to decode.")
     decode_memory_bytes: int = Field(default=1500 * 2**20, gt=0, description="Memory limit of one decoder process.")
+    worker_memory_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="A gpu worker that holds more finishes what it began and is replaced; "
+        "0 is four fifths of the container's memory limit where there is one.",
+    )
     lease_s: float = Field(default=60.0, gt=0, description="Lease of a claimed row; renewed while work goes on.")
     slice_s: float = Field(default=300.0, gt=0, description="Longest that one doorbell drains before ringing again.")
     heartbeat_s: float = Field(default=5.0, gt=0, description="Pause between two heartbeats of a worker.")

@@ -23,6 +23,7 @@ from worker.decoders import DecoderPool
 from worker.finish import Finisher
 from worker.heartbeat import Heartbeat, worker_name
 from worker.intake import Intake
+from worker.memory import memory_bound
 from worker.models import Models
 from worker.pulse import Pulse
 from worker.registry import PackagedModels, RegisteredModels
@@ -124,6 +125,8 @@ def assemble(settings: Settings, models: Models, doorbell: Doorbell, *, storage:
         memory_bytes=settings.decode_memory_bytes,
     )
     identity = GpuIdentity(worker_name(KIND), models)
+    memory = memory_bound(settings)
+    memory.require_room()
     return Resources(
         settings=settings,
         engine=engine,
@@ -140,6 +143,7 @@ def assemble(settings: Settings, models: Models, doorbell: Doorbell, *, storage:
             identity,
             pulse,
             is_left_lying=partial(claims.has_waited, seconds=settings.stall_s),
+            memory=memory,
         ),
         # One more than there are decoders: while they work, the next photo is read.
         intake_pool=ThreadPoolExecutor(decode_processes + 1, thread_name_prefix="intake"),

@@ -1,6 +1,7 @@
 """The thread beside a worker's loop: heartbeat row, lease renewal, and an end to a worker that stands still."""
 
 import os
+import signal
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ from config.settings import Settings
 from db import workers
 from db.session import DATABASE_AWAY, Sessions
 from jobs import work
+from worker.memory import MemoryBound
 from worker.pulse import Pulse
 
 log = structlog.get_logger(__name__)
@@ -23,6 +25,11 @@ STALLED = 70
 """Exit status of a worker that had work and did not move."""
 
 _JOIN_S = 10.0
+
+
+def _leave_in_order() -> None:
+    # To the process, not the thread: a signal raised in this one would not wake the main thread.
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Who(Protocol):
@@ -71,7 +78,8 @@ class Heartbeat:
     A worker that holds jobs and has not moved for `stall_s` is stuck: their leases are renewed no more and the
     process ends, so that its supervisor starts a fresh one. So does an idle one while work has been left lying for
     as long (`is_left_lying`): it is deaf to its doorbell. Once told to leave, a worker has `shutdown_s` to finish
-    what it began; then it gives back what it holds.
+    what it began; then it gives back what it holds. One that has come to hold more `memory` than it may tells itself
+    to leave, and its supervisor starts a fresh one.
     """
 
     def __init__(
@@ -82,14 +90,18 @@ class Heartbeat:
         pulse: Pulse,
         *,
         is_left_lying: Callable[[Session], bool],
+        memory: MemoryBound | None = None,
         exit_process: Callable[[int], object] = os._exit,
+        ask_to_leave: Callable[[], object] = _leave_in_order,
     ) -> None:
         self._settings = settings
         self._sessions = sessions
         self._identity = identity
         self._pulse = pulse
         self._is_left_lying = is_left_lying
+        self._memory = memory or MemoryBound(None)
         self._exit = exit_process
+        self._ask_to_leave = ask_to_leave
         self._done = threading.Event()
         self._leave_at: float | None = None
         self._seen_moves = 0
@@ -144,6 +156,10 @@ class Heartbeat:
         elif self._is_stuck() or self._is_deaf():
             log.error("worker_stalled", still_s=round(self._pulse.still_s()), held=len(self._pulse.held()))
             self._exit(STALLED)
+        elif self._leave_at is None and (over := self._memory.exceeded_by()):
+            log.warning("worker_outgrown", over_bytes=over)
+            self.leave()
+            self._ask_to_leave()
 
     def _run(self) -> None:
         try:

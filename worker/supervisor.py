@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,7 +83,9 @@ class _Child:
     command: Sequence[str]
     environment: Mapping[str, str]
     process: subprocess.Popen[bytes] | None = None
+    is_ready: bool = False
     was_ready: bool = False
+    is_told: bool = False
     falls: int = 0
     started_at: float = 0.0
     start_at: float = 0.0
@@ -99,6 +102,7 @@ class _Child:
             start_new_session=True,
         )
         os.close(theirs)
+        self.is_ready = self.is_told = False
         self.started_at = time.monotonic()
 
     def look(self) -> int | None:
@@ -107,15 +111,25 @@ class _Child:
             return None
         status = self.process.poll()
         if self._ready_fd >= 0 and select.select([self._ready_fd], [], [], 0)[0]:
-            self.was_ready = bool(os.read(self._ready_fd, 1)) or self.was_ready
+            self.is_ready = bool(os.read(self._ready_fd, 1))
+            self.was_ready = self.was_ready or self.is_ready
             self._close_pipe()
         return status
 
-    def fell(self) -> None:
-        """It ended: start again after a pause that doubles, unless it had been well for a while."""
+    def fell(self, status: int) -> None:
+        """It ended: start again after a pause that doubles, unless it had been well for a while.
+
+        At once where it was told to go, or left in order after a while: its memory had grown too large.
+        """
         now = time.monotonic()
-        self.falls = 1 if now - self.started_at > _HEALTHY_S else self.falls + 1
-        self.start_at = now + min(2.0 ** (self.falls - 1), _LONGEST_PAUSE_S)
+        was_well = now - self.started_at > _HEALTHY_S
+        if self.is_told or (was_well and status == 0):
+            self.falls, self.start_at = 0, now
+            log.info("worker_left", status=status)
+        else:
+            self.falls = 1 if was_well else self.falls + 1
+            self.start_at = now + min(2.0 ** (self.falls - 1), _LONGEST_PAUSE_S)
+            log.error("worker_fell", status=status, falls=self.falls)
         self.process = None
         self._close_pipe()
 
@@ -131,7 +145,12 @@ class _Child:
 
 
 class Supervisor:
-    """Keeps one child per device running until it is told to stop. Runs in a main thread."""
+    """Keeps one child per device running until it is told to stop. Runs in a main thread.
+
+    SIGHUP restarts the children one after another: each finishes what it began and gives back the rest, and the next
+    one's turn comes when its successor is ready. So the other devices go on working, and a restart whose set-up fails
+    stops at the first device.
+    """
 
     def __init__(
         self, devices: Sequence[str], environment: Mapping[str, str], command: Sequence[str] = COMMAND
@@ -139,16 +158,19 @@ class Supervisor:
         pins = list(devices) or [""]
         self._children = [_Child(command, {**environment, "CUDA_VISIBLE_DEVICES": pin}) for pin in pins]
         self._stopping = False
+        self._to_restart: deque[_Child] = deque()
 
     def run(self) -> int:
         """Exit status: 0 after an orderly stop, that of the child whose first set-up failed otherwise."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, self._restart)
         for child in self._children:
             child.start()
         status = 0
         while not self._stopping and status == 0:
             time.sleep(_POLL_S)
+            self._restart_next()
             status = max(self._mind(child) for child in self._children)
         self._signal_all(signal.SIGTERM)
         for child in self._children:
@@ -165,11 +187,20 @@ class Supervisor:
             if not child.was_ready:
                 log.error("worker_setup_failed", status=status)
                 return abs(status) or SETUP_FAILED
-            child.fell()
-            log.error("worker_fell", status=status, falls=child.falls)
+            child.fell(status)
         if child.process is None and time.monotonic() >= child.start_at:
             child.start()
         return 0
+
+    def _restart(self, _number: int, _frame: FrameType | None) -> None:
+        self._to_restart = deque(self._children)
+
+    def _restart_next(self) -> None:
+        """Tell the next child to go, once every child is there and ready."""
+        if self._to_restart and all(child.is_ready and not child.is_told for child in self._children):
+            child = self._to_restart.popleft()
+            child.is_told = True
+            child.signal(signal.SIGTERM)
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         # A second signal means haste: it is passed on, and the children give back what they hold.

@@ -1,18 +1,20 @@
 """A gpu worker process as `worker.gpu_child` makes it, around a fake segmenter.
 
 Told by its environment: `FAKE_SETUP=fails` ends it as a failed set-up does, `FAKE_SLOW_S` is the time of a forward,
-`FAKE_REGISTRY` lets it follow the registry.
+`FAKE_REGISTRY` lets it follow the registry, and it believes to hold as many bytes as the file `FAKE_HELD` says, of 100.
 It leaves its pid and its device beside the other files.
 """
 
 import os
 import sys
 import time
+from pathlib import Path
 
 from config.settings import Settings
 from db.session import build_engine, build_sessions
 from tests.fakes import FakeSegmenter, fake_models, registered_fakes
-from worker import gpu_child
+from worker import gpu, gpu_child
+from worker.memory import MemoryBound
 from worker.models import Models
 
 
@@ -29,4 +31,6 @@ def load(settings: Settings) -> Models:
 
 
 if __name__ == "__main__":
+    if held := os.environ.get("FAKE_HELD"):
+        gpu.memory_bound = lambda _: MemoryBound(100, lambda: int(Path(held).read_text(encoding="ascii")))
     sys.exit(gpu_child.main(sys.argv[1:], load))

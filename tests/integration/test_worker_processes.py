@@ -149,6 +149,28 @@ def test_sigterm_in_mid_batch_loses_nothing_and_blames_nobody(processes: Process
     world.assert_each_done_once(jobs)
 
 
+def test_a_worker_that_outgrew_its_memory_is_replaced_and_nothing_is_lost(
+    processes: Processes, world: GpuWorld, quick: Settings
+) -> None:
+    held = quick.data_dir / "held"
+    held.write_text("100", encoding="ascii")
+    supervisor = processes.supervisor(environment={"FAKE_SLOW_S": "0.5", "FAKE_HELD": str(held)})
+    wait_for(lambda: bool(heartbeats(world)))
+    [before] = heartbeats(world)
+    jobs = [world.add(photo(product=(n, 0, 0))) for n in range(24)]
+    world.doorbell.ring(Bell.GPU)
+    wait_for(lambda: JobStatus.SUCCEEDED in world.statuses(jobs))
+    held.write_text("101", encoding="ascii")
+    wait_for(lambda: before.pid not in {row.pid for row in heartbeats(world)})
+    held.write_text("100", encoding="ascii")
+    wait_for(lambda: bool(heartbeats(world)))
+    world.doorbell.ring(Bell.GPU, again=True)
+    wait_for(lambda: set(world.statuses(jobs)) == {JobStatus.SUCCEEDED})
+    world.assert_each_done_once(jobs)
+    assert crashes(world) == {0}
+    assert supervisor.poll() is None
+
+
 def test_two_sigterms_give_back_what_is_held(processes: Processes, world: GpuWorld) -> None:
     supervisor = processes.supervisor(environment={"FAKE_SLOW_S": "60"})
     wait_for(lambda: bool(heartbeats(world)))

@@ -11,6 +11,7 @@ from config.settings import Settings
 from jobs.params import JobParams
 from jobs.values import ClaimedJob
 from worker.heartbeat import STALLED, Heartbeat, Identity
+from worker.memory import MemoryBound
 from worker.pulse import Pulse
 
 
@@ -59,6 +60,28 @@ def test_a_worker_that_holds_jobs_and_stands_still_ends(clock: Clock) -> None:
         clock.now = 200
         beats.check()
         assert exits == [STALLED]
+
+
+def test_a_worker_that_outgrew_its_bound_asks_to_leave_once_and_has_its_time(clock: Clock) -> None:
+    held, asked, exits = [100], [], []
+    beats = Heartbeat(
+        Settings(shutdown_s=20),
+        sessionmaker(create_engine("sqlite://")),
+        Identity("gpu-1@test", "gpu"),
+        Pulse(clock),
+        is_left_lying=lambda _: False,
+        memory=MemoryBound(100, lambda: held[0]),
+        exit_process=exits.append,
+        ask_to_leave=lambda: asked.append(clock.now),
+    )
+    beats.check()
+    assert asked == []
+    held[0] = 101
+    clock.now = 1
+    beats.check()
+    clock.now = 2
+    beats.check()
+    assert (asked, exits) == ([1], [])
 
 
 @pytest.mark.parametrize(("left_lying", "expected"), [(True, [STALLED]), (False, [])])

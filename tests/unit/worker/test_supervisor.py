@@ -81,3 +81,44 @@ def test_a_child_that_was_ready_is_started_again_even_if_its_set_up_then_fails(t
 def test_without_devices_one_child_sees_none(tmp_path: Path) -> None:
     assert Supervisor([], os.environ, child(tmp_path, "sys.exit(1)")).run() == 1
     assert started(tmp_path) == [""]
+
+
+def test_a_restart_takes_one_child_after_another(tmp_path: Path) -> None:
+    supervisor = Supervisor(
+        ["one", "two"], os.environ, child(tmp_path, "os.write(fd, b'1')", "import time", "time.sleep(60)")
+    )
+    for each in supervisor._children:
+        each.start()
+    deadline = time.monotonic() + 20
+
+    def mind_until(lines: int) -> None:
+        while not all(each.is_ready for each in supervisor._children) or len(started(tmp_path)) < lines:
+            assert [supervisor._mind(each) for each in supervisor._children] == [0, 0]
+            assert lines == 2 or sum(each.is_told or not each.is_ready for each in supervisor._children) <= 1
+            supervisor._restart_next()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    mind_until(2)
+    supervisor._restart(0, None)
+    mind_until(4)
+    assert started(tmp_path)[2:] == ["one", "two"]
+    assert [each.falls for each in supervisor._children] == [0, 0]
+    for each in supervisor._children:
+        each.signal(9)
+        assert each.process is not None
+        each.process.wait()
+
+
+def test_a_child_that_leaves_in_order_after_a_while_is_started_at_once(tmp_path: Path, monkeypatch) -> None:
+    supervisor = Supervisor(["one"], os.environ, child(tmp_path, "os.write(fd, b'1')"))
+    [only] = supervisor._children
+    only.start()
+    assert only.process is not None
+    only.process.wait()
+    monkeypatch.setattr("worker.supervisor._HEALTHY_S", 0.0)
+    assert supervisor._mind(only) == 0
+    assert only.falls == 0
+    assert only.process is not None
+    only.process.wait()
+    assert started(tmp_path) == ["one", "one"]
