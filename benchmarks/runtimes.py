@@ -1,6 +1,9 @@
-"""Milliseconds per photo of every CPU runtime, on an idle machine and beside two busy processes.
+"""Milliseconds per photo of every runtime, on an idle machine and beside two busy processes.
 
-    python benchmarks/runtimes.py [--canvas 384 512] [--batch 1 2 4 8] [--threads 2]
+    python benchmarks/runtimes.py [--canvas 384 512] [--batch 1 2 4 8] [--threads 2] [--planes]
+
+Those of the CPU, or of CUDA where there is a device (`--runtime` names others). `--planes` lays PyTorch's tensors out
+plane by plane, where channels come last otherwise.
 
 Weights are random: they do not change the time. Every runtime runs in a process of its own.
 """
@@ -12,7 +15,10 @@ from multiprocessing.queues import Queue
 
 import numpy as np
 
-RUNTIMES = ("torch-cpu", "torch-compile-cpu", "onnxruntime-cpu", "openvino-cpu")
+from vision.segmenters.runtimes import has_cuda
+
+CPU = ("torch-cpu", "torch-compile-cpu", "onnxruntime-cpu", "openvino-cpu")
+CUDA = ("torch-cuda", "torch-compile-cuda")
 DECODER = (160, 80, 40, 24, 8)
 
 
@@ -21,7 +27,7 @@ def spin() -> None:
         np.sort(np.random.default_rng(0).random(1_000_000))
 
 
-def measure(queue: "Queue[object]", name: str, side: int, batches: list[int], threads: int, seconds: float) -> None:
+def measure(queue: "Queue[object]", name: str, side: int, args: argparse.Namespace) -> None:
     from vision.segmenters.network import build_network  # noqa: PLC0415
     from vision.segmenters.runtimes import RuntimeOptions, build_runtime  # noqa: PLC0415
     from vision.segmenters.spec import ModelSpec  # noqa: PLC0415
@@ -29,10 +35,11 @@ def measure(queue: "Queue[object]", name: str, side: int, batches: list[int], th
     spec = ModelSpec(
         "timing", "0", "smp-unet", "tu-tf_efficientnet_lite0", DECODER, (side, side), (0.5,) * 3, (0.5,) * 3, ""
     )
+    options = RuntimeOptions(threads=args.threads, channels_last=not args.planes)
     start = time.perf_counter()
-    runtime = build_runtime(name, lambda: build_network(spec).eval(), spec, RuntimeOptions(threads=threads))
-    pictures = np.random.default_rng(0).integers(0, 255, (max(batches), 3, side, side), np.uint8)
-    for size in batches:
+    runtime = build_runtime(name, lambda: build_network(spec).eval(), spec, options)
+    pictures = np.random.default_rng(0).integers(0, 255, (max(args.batch), 3, side, side), np.uint8)
+    for size in args.batch:
         runtime.run(pictures[:size])
     queue.put(time.perf_counter() - start)
     for busy in (0, 2):
@@ -40,9 +47,9 @@ def measure(queue: "Queue[object]", name: str, side: int, batches: list[int], th
         for helper in helpers:
             helper.start()
         time.sleep(2 if busy else 0)
-        for size in batches:
+        for size in args.batch:
             times = []
-            until = time.perf_counter() + seconds
+            until = time.perf_counter() + args.seconds
             while time.perf_counter() < until or len(times) < 3:  # noqa: PLR2004
                 begin = time.perf_counter()
                 runtime.run(pictures[:size])
@@ -56,8 +63,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--canvas", type=int, nargs="+", default=[384, 512])
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--runtime", nargs="+", default=list(RUNTIMES))
+    parser.add_argument("--runtime", nargs="+", default=list(CUDA if has_cuda() else CPU))
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--planes", action="store_true")
     parser.add_argument("--seconds", type=float, default=2.0)
     args = parser.parse_args()
     heads = [f"{kind} {size}" for kind in ("idle", "busy") for size in args.batch]
@@ -67,7 +75,7 @@ def main() -> None:
     for side in args.canvas:
         for name in args.runtime:
             queue = context.Queue()
-            child = context.Process(target=measure, args=(queue, name, side, args.batch, args.threads, args.seconds))
+            child = context.Process(target=measure, args=(queue, name, side, args))
             child.start()
             load_s = queue.get()
             found = [queue.get() for _ in heads]

@@ -31,7 +31,7 @@ def build_runtime(name: str, make: MakeNetwork, spec: ModelSpec, options: Runtim
     `make` builds the network, which the runtime may take over; it is not called where a converted one was kept.
     """
     if name == "auto":
-        name = "torch-cuda" if _has_cuda() else "openvino-cpu"
+        name = "torch-cuda" if has_cuda() else "openvino-cpu"
     if name not in RUNTIMES:
         raise ValueError(f"unknown runtime {name!r}; known: {', '.join(RUNTIMES)}")
     if name == "openvino-cpu":
@@ -47,8 +47,11 @@ def build_runtime(name: str, make: MakeNetwork, spec: ModelSpec, options: Runtim
     return TorchRuntime(make(), options, on_cuda=name.endswith("cuda"), compiled="compile" in name)
 
 
-def _has_cuda() -> bool:
-    """Where the driver's library is missing there is no device, and PyTorch need not be loaded to learn that."""
+def has_cuda() -> bool:
+    """Whether there is a CUDA device.
+
+    Where the driver's library is missing there is none, and PyTorch need not be loaded to learn that.
+    """
     try:
         ctypes.CDLL(_CUDA_DRIVER)
     except OSError:

@@ -16,7 +16,8 @@ class TorchRuntime:
         if options.threads and not on_cuda:
             torch.set_num_threads(options.threads)
         self._device = torch.device(options.device if on_cuda else "cpu")
-        module = network.eval().to(self._device).to(memory_format=torch.channels_last)
+        self._layout = torch.channels_last if options.channels_last else torch.contiguous_format
+        module = network.eval().to(self._device).to(memory_format=self._layout)
         # Only the microbatch varies, and PyTorch notices that at its second size. With `dynamic=True` height and width
         # would be unknowns too, and the algebra of their paddings did not end within minutes.
         self._forward: Callable[[Tensor], Tensor] = torch.compile(module) if compiled else module
@@ -28,7 +29,7 @@ class TorchRuntime:
         try:
             with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=on_cuda):
                 images = torch.from_numpy(batch).to(self._device)
-                images = images.to(torch.float32, memory_format=torch.channels_last)
+                images = images.to(torch.float32, memory_format=self._layout)
                 logits: BatchLogits = self._forward(images).float().cpu().numpy()
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
