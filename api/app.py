@@ -40,7 +40,7 @@ from dispatch.doorbell import Doorbell
 from jobs.egress import Policy
 from jobs.models import Models, installed_models
 from jobs.registry import Catalog
-from storage.local import LocalStorage
+from storage.opening import open_storage
 
 # Starlette runs routes in up to forty threads; more connections than this would only wait for the disk together.
 _POOL_SIZE = 10
@@ -70,7 +70,7 @@ def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
         settings=settings,
         sessions=sessions,
         autocommit=build_autocommit(engine),
-        storage=LocalStorage(settings.files_path),
+        storage=open_storage(settings),
         doorbell=Doorbell(settings, build_celery(settings)),
         catalog=Catalog(sessions, models),
         egress=Policy.from_settings(settings),

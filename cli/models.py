@@ -46,7 +46,7 @@ def list_() -> None:
 @app.command()
 def verify() -> None:
     """Load every model: its weights must be those that its sidecar names, tensor by tensor."""
-    from storage.local import LocalStorage
+    from storage.opening import open_storage
     from storage.port import StorageError
     from vision.segmenters.checksum import WeightsError
     from worker.registry import PackagedModels, RegisteredModels
@@ -55,7 +55,7 @@ def verify() -> None:
     with _source_of(settings) as sessions:
         source = PackagedModels(settings)
         if sessions is not None:
-            source = RegisteredModels(settings, sessions, LocalStorage(settings.files_path))
+            source = RegisteredModels(settings, sessions, open_storage(settings))
         bad = 0
         for spec in source.models().specs:
             try:

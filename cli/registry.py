@@ -17,7 +17,7 @@ from jobs.importing import describe
 from jobs.models import installed_models
 from jobs.registry import RegistryError
 from storage.keys import model_key
-from storage.local import LocalStorage
+from storage.opening import open_storage
 from storage.port import StorageError
 from vision.segmenters.spec import ModelSpec
 
@@ -65,7 +65,7 @@ def _store(spec: ModelSpec, source: Path | str, settings: Settings) -> int:
         except (WeightsError, ValueError) as error:
             raise RegistryError(str(error)) from error
         with weights.open("rb") as file:
-            return LocalStorage(settings.files_path).put(model_key(spec.weights_sha256), file)
+            return open_storage(settings).put(model_key(spec.weights_sha256), file)
 
 
 def promote(model: Annotated[str, typer.Argument(help="A version, such as unet-fast@2.")]) -> None:

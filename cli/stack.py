@@ -92,7 +92,8 @@ class Stack:
             self._broker = EmbeddedBroker(folder / "valkey")
             urls["broker_url"] = self._broker.url
         # As root the data folder is open to the database's user; photos are nobody's business all the same.
-        self.settings.files_path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self.settings.storage.scheme == "file":
+            self.settings.files_path.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self.settings.public_url is None and self.settings.host in _LOOPBACK:
             # Webhooks carry links too, and no request tells them the address.
             urls["public_url"] = self.url

@@ -4,12 +4,20 @@ Nothing here is built at import: an entry point calls `Settings()` and hands the
 """
 
 import ipaddress
+import re
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import unquote
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_STORAGE_URL = re.compile(
+    r"file:(?://(?=/))?(?P<folder>[^?#]+)"
+    r"|(?P<scheme>s3|gs|az)://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]*)(?P<prefix>/[A-Za-z0-9._/-]*)?"
+)
 
 Runtime = Literal[
     "auto",
@@ -22,10 +30,37 @@ Runtime = Literal[
 ]
 
 
+@dataclass(frozen=True)
+class StorageUrl:
+    """A `PACKSHOT_STORAGE_URL`: scheme `file`, `s3`, `gs` or `az`, bucket or container, and folder or prefix in it."""
+
+    scheme: str
+    bucket: str
+    path: str
+
+    @classmethod
+    def parse(cls, text: str) -> "StorageUrl":
+        """Read one; `ValueError` says what is wrong. It holds no secret: credentials are in variables of their own."""
+        match = _STORAGE_URL.fullmatch(text)
+        if match is None:
+            raise ValueError(
+                "storage_url is file:///folder, s3://bucket/prefix, gs://bucket/prefix, az://container/..."
+            )
+        if match["folder"]:
+            return cls("file", "", unquote(match["folder"]))
+        return cls(match["scheme"], match["bucket"], (match["prefix"] or "").strip("/"))
+
+
 class Settings(BaseSettings):
     """Settings of one process. Sizes in bytes, times in seconds, pictures in megapixels (10^6 pixels)."""
 
-    model_config = SettingsConfigDict(env_prefix="PACKSHOT_", frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="PACKSHOT_",
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,  # whoever writes a secret where none belongs finds it in no log
+    )
 
     # Where things stand
     database_url: SecretStr | None = Field(
@@ -35,9 +70,10 @@ class Settings(BaseSettings):
         default=None, description="Redis or Valkey URL; without one `packshot up` starts its own server."
     )
     data_dir: Path = Field(default=Path(".packshot"), description="Folder of the embedded servers and local files.")
-    files_dir: Path | None = Field(
+    storage_url: str | None = Field(
         default=None,
-        description="Folder of originals, mattes and results; `files` in the data folder by default.",
+        description="Where originals, mattes and results stay: `file:///folder`, `s3://bucket/prefix`, "
+        "`gs://bucket/prefix` or `az://container/prefix`; the folder `files` in the data folder by default.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
     log_format: Literal["json", "console"] = Field(default="json", description="One JSON object a line, or for eyes.")
@@ -79,6 +115,28 @@ class Settings(BaseSettings):
     # What a photo may be
     max_megapixels: float = Field(default=50.0, gt=0, description="Largest photo taken, in megapixels.")
     max_upload_bytes: int = Field(default=30 * 2**20, gt=0, description="Largest photo taken, in bytes.")
+
+    # A store that is not a folder
+    storage_endpoint: str | None = Field(
+        default=None, description="URL of the store's server where it isn't the provider's own: `http://minio:9000`."
+    )
+    storage_public_endpoint: str | None = Field(
+        default=None, description="URL under which callers reach that server, where it is another one."
+    )
+    storage_ca_file: Path | None = Field(
+        default=None, description="Certificate of the authority that the store's server has its own from (PEM)."
+    )
+    storage_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="Longest that one request to the store may take; none is tried again later than that.",
+    )
+    storage_links: bool = Field(
+        default=True, description="Send downloads on to URLs that the store signed, where it can; else the API streams."
+    )
+    storage_link_s: float = Field(
+        default=300.0, gt=0, le=604_800, description="Longest that such a URL is good; 7 days is the most."
+    )
 
     # GPU workers
     model: str = Field(default="unet-fast", description="Model of jobs that name none.")
@@ -177,10 +235,27 @@ class Settings(BaseSettings):
                 raise ValueError(message)
         return value
 
+    @field_validator("storage_url")
+    @classmethod
+    def _check_storage(cls, value: str | None) -> str | None:
+        if value is not None:
+            StorageUrl.parse(value)
+        return value
+
+    @property
+    def storage(self) -> StorageUrl:
+        """Where originals, mattes and results stay."""
+        if self.storage_url is None:
+            return StorageUrl("file", "", str(self.data_dir / "files"))
+        return StorageUrl.parse(self.storage_url)
+
     @property
     def files_path(self) -> Path:
-        """Folder of originals, mattes and results."""
-        return self.files_dir or self.data_dir / "files"
+        """Their folder; `ValueError` where they are in no folder."""
+        if self.storage.scheme != "file":
+            message = f"files are in {self.storage_url}"
+            raise ValueError(message)
+        return Path(self.storage.path)
 
     def require_database_url(self) -> str:
         """The database URL; `ValueError` when none is set."""

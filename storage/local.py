@@ -1,17 +1,23 @@
 """Files in a folder. For one machine; several machines need a store that all of them reach."""
 
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from storage.port import ObjectNotFoundError, StorageUnavailableError, StoredObject
+from storage.port import (
+    NOT_SERVED,
+    ObjectNotFoundError,
+    Served,
+    StorageUnavailableError,
+    StoredObject,
+    checked,
+    is_key,
+)
 
-_KEY = re.compile(r"[a-z0-9][a-z0-9_.-]*(/[a-z0-9][a-z0-9_.-]*)*")
 _TEMPORARY = "tmp-"
 
 
@@ -22,7 +28,7 @@ class LocalStorage:
         self._root = root.absolute()
         self._root.mkdir(parents=True, exist_ok=True)
 
-    def put(self, key: str, body: bytes | memoryview | BinaryIO) -> int:
+    def put(self, key: str, body: bytes | memoryview | BinaryIO, served: Served = NOT_SERVED) -> int:  # noqa: ARG002 - the API serves these files
         """Write beside, sync, rename. See `Storage.put`."""
         path = self._path(key)
         try:
@@ -74,7 +80,7 @@ class LocalStorage:
         for folder, _, names in os.walk(self._root / prefix):
             for name in names:
                 path = Path(folder, name)
-                if not _KEY.fullmatch(path.relative_to(self._root).as_posix()):
+                if not is_key(path.relative_to(self._root).as_posix()):
                     continue  # not ours: what file managers and network folders leave
                 try:
                     facts = path.stat()
@@ -86,6 +92,11 @@ class LocalStorage:
                     datetime.fromtimestamp(facts.st_mtime, UTC),
                 )
 
+    def url(self, key: str, *, expires_in: timedelta) -> str | None:  # noqa: ARG002 - as the port says
+        """None: a folder answers no requests. See `Storage.url`."""
+        checked(key)
+        return None
+
     def check(self) -> None:
         """See `Storage.check`."""
         key = f"health/check-{os.getpid()}"
@@ -93,11 +104,8 @@ class LocalStorage:
         self.delete(key)
 
     def _path(self, key: str) -> Path:
-        """The file behind a key; a key that could leave the folder is a programming error."""
-        if not _KEY.fullmatch(key) or ".." in key:
-            message = f"not a storage key: {key!r}"
-            raise ValueError(message)
-        return self._root / key
+        """The file behind a key."""
+        return self._root / checked(key)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -14,6 +14,7 @@ from cli.embedded import EmbeddedBroker, EmbeddedDatabase
 from config.settings import Settings
 from db.migrate import upgrade
 from db.session import Sessions, build_engine, build_sessions
+from tests.s3_server import CREDENTIALS, S3Server
 
 _NUMBERS = itertools.count(1)
 
@@ -90,3 +91,21 @@ def broker(valkey: EmbeddedBroker) -> str:
 @pytest.fixture
 def settings(database: str, broker: str, tmp_path: Path) -> Settings:
     return Settings(database_url=database, broker_url=broker, data_dir=tmp_path, log_format="console")
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    with tempfile.TemporaryDirectory(prefix="packshot-test-", ignore_cleanup_errors=True) as folder:
+        server = S3Server(Path(folder))
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def s3_bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of an empty bucket, and credentials for it where a store looks for them."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"bucket-{next(_NUMBERS)}"
+    s3_server.make_bucket(bucket)
+    return bucket

@@ -1,6 +1,7 @@
 """Stand-ins with a behaviour that a test can set."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import BinaryIO
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from db.session import Sessions
 from jobs.models import Models as JobModels
 from jobs.registry import read
 from storage.local import LocalStorage
-from storage.port import Storage, StorageUnavailableError
+from storage.port import NOT_SERVED, Served, Storage, StorageUnavailableError
 from vision.arrays import Canvas, Logits, RgbImage
 from vision.calibration import Calibration
 from vision.letterbox import Letterbox
@@ -67,10 +68,10 @@ class FlakyStorage(LocalStorage):
 
     is_full = False
 
-    def put(self, key: str, body: object) -> int:
+    def put(self, key: str, body: bytes | memoryview | BinaryIO, served: Served = NOT_SERVED) -> int:
         if self.is_full:
             raise StorageUnavailableError("no space left")
-        return super().put(key, body)  # type: ignore[arg-type]
+        return super().put(key, body, served)
 
 
 def keys_of(storage: Storage, prefix: str = "") -> list[str]:

@@ -15,7 +15,7 @@ from db import claims
 from db.session import Sessions, build_engine, build_sessions
 from dispatch.doorbell import Doorbell
 from jobs.claiming import Terms
-from storage.local import LocalStorage
+from storage.opening import open_storage
 from storage.port import Storage
 from vision.codec.header import Limits
 from vision.output import warm_up
@@ -79,7 +79,7 @@ def load_models(settings: Settings, source: PackagedModels | None = None) -> Mod
 def load_registered(settings: Settings) -> Models:
     """As `load_models`, with what the registry holds; asks the database again whenever the worker looks for changes."""
     engine = build_engine(settings.require_database_url(), pool_size=1)
-    storage = LocalStorage(settings.files_path)
+    storage = open_storage(settings)
     return load_models(settings, RegisteredModels(settings, build_sessions(engine), storage))
 
 
@@ -114,7 +114,7 @@ def assemble(settings: Settings, models: Models, doorbell: Doorbell, *, storage:
     decode_processes = settings.decode_processes or min(2, cores)
     # Photos are refined and encoded side by side: OpenCV's own threads would only get in each other's way.
     cv2.setNumThreads(1)
-    store = storage or LocalStorage(settings.files_path)
+    store = storage or open_storage(settings)
     engine = build_engine(settings.require_database_url(), pool_size=finish_threads + 3)
     sessions = build_sessions(engine)
     pulse = Pulse()

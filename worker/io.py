@@ -26,7 +26,7 @@ from jobs.egress import Policy
 from jobs.fields import Rules
 from jobs.models import installed_models
 from jobs.registry import Catalog
-from storage.local import LocalStorage
+from storage.opening import open_storage
 from worker import batch, deliver, fetch
 from worker.http import HttpClient
 
@@ -138,7 +138,7 @@ def build(settings: Settings, *, client: HttpClient | None = None) -> IoResource
     calls = client or HttpClient(policy, lookups=2 * settings.io_concurrency)
     pool = ThreadPoolExecutor(2 * settings.io_concurrency + _BATCH_SLOTS, thread_name_prefix="io")
     stop = threading.Event()
-    storage = LocalStorage(settings.files_path)
+    storage = open_storage(settings)
     downloads = fetch.Fetching(settings, sessions, storage, calls, bell, counters)
     calling = deliver.Delivering(sessions, calls, settings.webhook_timeout_s, settings.webhook_disable_after)
     catalog = Catalog(sessions, installed_models())

@@ -23,7 +23,7 @@ from dispatch.doorbell import Doorbell
 from dispatch.names import Bell
 from jobs import deadlines, endpoints, work
 from storage.keys import PREFIXES
-from storage.local import LocalStorage
+from storage.opening import open_storage
 from storage.port import Storage, StorageError, StoredObject
 from worker import batch_sweep
 
@@ -84,7 +84,7 @@ class SweepResources:
 def build(settings: Settings, *, storage: Storage | None = None) -> SweepResources:
     """Set up a sweeper process. A test hands in a store of its own."""
     engine = build_engine(settings.require_database_url())
-    store = storage or LocalStorage(settings.files_path)
+    store = storage or open_storage(settings)
     return SweepResources(
         settings=settings,
         engine=engine,

@@ -164,7 +164,7 @@ def test_a_server_that_recovers_is_enough(build, sessions: Sessions, receiver: R
 
 def test_a_full_store_is_a_passing_fault(build, sessions: Sessions, receiver: Receiver, tmp_path) -> None:
     blocked = tmp_path / "elsewhere"
-    res = build(files_dir=blocked)
+    res = build(storage_url=f"file:{blocked}")
     (blocked / "jobs").write_text("a file where a folder should be")
     job_id = submit(sessions, receiver.url("/a"))
     io.drain(res)
