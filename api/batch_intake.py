@@ -172,7 +172,9 @@ def store_and_commit(context: Context, new: NewBatch, file: BinaryIO, *, ticket:
     if answer.is_replay:
         remove_files(context.storage, (new.manifest_key,))
     else:
-        log.info("batch_submitted", batch_id=new.id.hex, source=new.source.value, bytes=new.manifest_bytes)
+        log.info(
+            "batch_submitted", batch_id=batches.public_id(new.id), source=new.source.value, bytes=new.manifest_bytes
+        )
     return answer
 
 

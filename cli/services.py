@@ -44,9 +44,10 @@ def api() -> None:
 def worker(kind: Annotated[WorkerKind, typer.Argument(help="What the worker does.")]) -> None:
     """Run a worker: gpu makes cutouts, io fetches and delivers, sweeper finds what got lost."""
     from worker.app import run
+    from worker.heartbeat import worker_name
 
     settings = Settings()
-    configure_logging(settings)
+    configure_logging(settings, worker=worker_name(kind.value))
     raise typer.Exit(run(kind.value, settings))
 
 

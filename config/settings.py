@@ -76,7 +76,10 @@ class Settings(BaseSettings):
         "`gs://bucket/prefix` or `az://container/prefix`; the folder `files` in the data folder by default.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
-    log_format: Literal["json", "console"] = Field(default="json", description="One JSON object a line, or for eyes.")
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto",
+        description="One JSON object a line (`json`), or for eyes (`console`); `auto` is `console` on a terminal.",
+    )
 
     # HTTP
     host: str = Field(default="127.0.0.1", description="Address that the API listens on.")

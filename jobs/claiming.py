@@ -113,6 +113,7 @@ def _claimed_output(session: Session, terms: Terms, output: Output) -> ClaimedJo
         matte=None if matte is None else _stored(matte),
         has_webhook=False,
         output_id=output.id,
+        batch_id=job.batch_id,
     )
 
 
@@ -157,4 +158,5 @@ def _claimed(session: Session, terms: Terms, job: Job, *, is_told: bool) -> Clai
         matte=None if matte is None else _stored(matte),
         has_webhook=is_told or job.webhook_url is not None,
         model_version=model_version,
+        batch_id=job.batch_id,
     )

@@ -18,7 +18,7 @@ from db.delivery_claims import lane_of
 from db.webhook_models import DeliveryStatus, DisabledReason, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from jobs.errors import JobError
 from jobs.event_types import PING
-from jobs.ids import DELIVERY_PREFIX, EVENT_PREFIX, new_id, parse_id
+from jobs.ids import BATCH_PREFIX, DELIVERY_PREFIX, EVENT_PREFIX, job_public_id, new_id, parse_id
 from jobs.webhooks import Attempt, Judgement, classify, ease_off, next_attempt_at
 
 # A good call is noted on the endpoint to the minute: noting each would write one row over and over.
@@ -39,11 +39,23 @@ class ClaimedDelivery:
     body: bytes
     secrets: tuple[str, ...]  # the newest first; more than one after a rotation
     is_ping: bool
+    job_id: UUID | None = None  # what the event is about; neither for a ping
+    batch_id: UUID | None = None
 
     @property
     def lane(self) -> str:
         """What one slow receiver is known by, as `db.deliveries.claim` sees it."""
         return lane_of(self.target.endpoint_id, self.url)
+
+    @property
+    def about(self) -> dict[str, object]:
+        """What a log tells it by."""
+        subject: dict[str, object] = {"event_id": self.event_id, "attempt": self.attempt}
+        if self.job_id is not None:
+            subject["job_id"] = job_public_id(self.job_id)
+        if self.batch_id is not None:
+            subject["batch_id"] = BATCH_PREFIX + self.batch_id.hex
+        return subject
 
 
 class DeliveryNotFoundError(JobError):
@@ -92,6 +104,8 @@ def _claimed(session: Session, delivery: WebhookDelivery, now: datetime) -> Clai
         body=delivery.event.body.encode(),
         secrets=tuple(secrets),
         is_ping=delivery.event.type == PING,
+        job_id=delivery.event.job_id,
+        batch_id=delivery.event.batch_id,
     )
 
 

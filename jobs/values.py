@@ -7,6 +7,7 @@ from uuid import UUID
 
 from db.base import Verdict
 from db.models import Job, Output
+from jobs.ids import BATCH_PREFIX, job_public_id
 from jobs.lanes import Lane
 from jobs.params import JobParams
 
@@ -88,6 +89,7 @@ class ClaimedJob:
     output_id: UUID | None = None
     model_version: str = ""
     """Id of the version that its model stood for when it was claimed; empty where this worker has no such model."""
+    batch_id: UUID | None = None
 
     @property
     def table(self) -> type[Job] | type[Output]:
@@ -103,6 +105,14 @@ class ClaimedJob:
     def megapixels(self) -> float:
         """Size of the photo in megapixels."""
         return self.pixels / 1e6
+
+    @property
+    def about(self) -> dict[str, object]:
+        """What a log tells it by."""
+        subject: dict[str, object] = {"job_id": job_public_id(self.id), "attempt": self.attempt}
+        if self.batch_id is not None:
+            subject["batch_id"] = BATCH_PREFIX + self.batch_id.hex
+        return subject
 
 
 @dataclass(frozen=True)

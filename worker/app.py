@@ -11,6 +11,7 @@ from types import FrameType
 
 import structlog
 from celery import Celery, signals
+from celery.apps import worker as celery_worker
 from celery.beat import EmbeddedService, Scheduler
 from celery.platforms import SecurityWarning
 
@@ -125,6 +126,8 @@ def serve(app: Celery, *, queue: str, name: str, on_stop: Callable[[], None]) ->
     # Running as root is the operator's choice, and safe here: messages are JSON and say nothing.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     signals.setup_logging.connect(leave_logging_alone, weak=False)
+    # It tells of its shutdown on standard output, past every log: a line that is no JSON.
+    celery_worker.safe_say = lambda *_: None
     signals.worker_shutting_down.connect(stopping, weak=False)
     worker = app.Worker(
         hostname=name,
@@ -136,4 +139,5 @@ def serve(app: Celery, *, queue: str, name: str, on_stop: Callable[[], None]) ->
         without_gossip=True,
     )
     worker.start()
+    log.info("worker_stopped", status=int(worker.exitcode or 0))
     return int(worker.exitcode or 0)

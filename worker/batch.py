@@ -78,7 +78,7 @@ def run(needs: Batching, batch: Batch) -> None:
     try:
         steps[batch.status](needs, batch, is_over)
     except StorageUnavailableError as error:
-        log.warning("batch_put_off", batch_id=batch.id.hex, error=str(error))
+        log.warning("batch_put_off", error=str(error))
         with needs.sessions.begin() as session:
             batch_work.put_off(session, batch, _PAUSE)
     except ObjectNotFoundError:
@@ -91,7 +91,7 @@ def _fail(needs: Batching, batch: Batch, error: JobError) -> None:
     with needs.sessions.begin() as session:
         is_ours = batches.fail(session, batch, error, attempt=batch.attempt)
     if is_ours:
-        log.info("batch_failed", batch_id=batch.id.hex, code=error.code)
+        log.info("batch_failed", code=error.code)
         needs.bell.ring(Bell.IO)
 
 
@@ -107,10 +107,10 @@ def break_off(needs: Batching, batch: Batch, error: BaseException) -> None:
         with needs.sessions.begin() as session:
             has_failed = batch_work.break_off(session, batch, terms)
     except DATABASE_AWAY as away:
-        log.warning("batch_break_not_counted", batch_id=batch.id.hex, error=type(away).__name__)
+        log.warning("batch_break_not_counted", error=type(away).__name__)
         return
     if has_failed:
-        log.error("batch_broke", batch_id=batch.id.hex)
+        log.error("batch_broke")
         needs.bell.ring(Bell.IO)
 
 
@@ -127,7 +127,7 @@ def _validate(needs: Batching, batch: Batch, is_over: Callable[[], bool]) -> Non
         started = batch_work.start(session, batch, needs.terms)
         if started is not None:
             batch_work.release(session, started)
-    log.info("batch_validated", batch_id=batch.id.hex, runs=started is not None)
+    log.info("batch_validated", runs=started is not None)
     needs.bell.ring(Bell.IO)
 
 
@@ -218,7 +218,7 @@ def _expand(needs: Batching, batch: Batch, is_over: Callable[[], bool]) -> None:
             return
     with needs.sessions.begin() as session:
         batch_work.end_expansion(session, batch)
-    log.info("batch_expanded", batch_id=batch.id.hex)
+    log.info("batch_expanded")
 
 
 def _manifest_lines(needs: Batching, batch: Batch) -> Iterator[list[Line]]:

@@ -36,8 +36,6 @@ def run(needs: Delivering, delivery: ClaimedDelivery) -> None:
         settled = deliveries.settle(session, delivery, attempt, rng=random.Random(), disable_after=needs.disable_after)
     log.info(
         "webhook_sent",
-        event_id=delivery.event_id,
-        attempt=delivery.attempt,
         http_status=attempt.http_status,
         error=attempt.error,
         took_ms=attempt.took_ms,

@@ -69,12 +69,12 @@ def run(needs: Fetching, fetch: ClaimedFetch) -> None:
     with needs.sessions.begin() as session:
         arrived = fetching.arrive(session, fetch, stored, fetch_ms=fetch_ms)
     if arrived:
-        log.info("photo_fetched", job_id=fetch.job_id.hex, bytes=stored.bytes, fetch_ms=fetch_ms)
+        log.info("photo_fetched", bytes=stored.bytes, fetch_ms=fetch_ms)
         megapixels = stored.width * stored.height / 1e6
         needs.counters.charge(counter_of(MEGAPIXELS, fetch.api_key_id), megapixels, window_s=WINDOW_S)
         needs.bell.ring(Bell.GPU)
     else:
-        log.info("fetch_refused", job_id=fetch.job_id.hex, attempt=fetch.attempt)
+        log.info("fetch_refused")
         _remove(needs.storage, stored.key)
 
 
@@ -88,7 +88,7 @@ def _settle_failure(needs: Fetching, fetch: ClaimedFetch, failure: DownloadError
             fetching.RetryTerms(settings.fetch_max_tries, settings.retry_backoff_s),
             retry_after_s=failure.retry_after_s,
         )
-    log.info("fetch_failed", job_id=fetch.job_id.hex, attempt=fetch.attempt, code=failure.error.code, settled=settled)
+    log.info("fetch_failed", code=failure.error.code, settled=settled)
     if settled:
         needs.bell.ring(Bell.IO)  # where the job failed for good, its webhook is due
 

@@ -19,6 +19,7 @@ from dispatch.doorbell import Doorbell
 from dispatch.names import TASKS, Bell
 from worker import gpu, tasks
 from worker.app import leave_when_told, serve
+from worker.heartbeat import worker_name
 from worker.models import Models
 from worker.pipeline import drain
 
@@ -37,7 +38,7 @@ def main(arguments: list[str], load: Callable[[Settings], Models] = gpu.load_reg
     _leave_with(options.parent_pid)
     leave_when_told()
     settings = Settings()
-    configure_logging(settings)
+    configure_logging(settings, worker=worker_name(gpu.KIND))
     app = build_celery(settings)
     res = gpu.assemble(settings, load(settings), Doorbell(settings, app))
     tasks.register(app, TASKS[Bell.GPU], partial(drain, res))

@@ -6,7 +6,7 @@ slots, so that a dead one does not keep the others waiting. A slot is filled aga
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +14,7 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import Engine
+from structlog.contextvars import bound_contextvars
 
 from config.settings import Settings
 from db.session import Sessions, build_engine, build_sessions
@@ -21,9 +22,10 @@ from dispatch.celery_app import build_celery
 from dispatch.counters import Counters
 from dispatch.doorbell import Doorbell
 from dispatch.names import Bell
-from jobs import batch_work, deliveries, fetching
+from jobs import batch_work, batches, deliveries, fetching
 from jobs.egress import Policy
 from jobs.fields import Rules
+from jobs.ids import job_public_id
 from jobs.models import installed_models
 from jobs.registry import Catalog
 from storage.opening import open_storage
@@ -45,11 +47,13 @@ class Errand:
     """A claimed row: the host or endpoint it calls, and the work to be done for it.
 
     `break_off` is called with an error that `run` did not expect. Without it the row's lease lapses: it is due again.
+    `about` stands in every line that is logged of it.
     """
 
     host: str
     run: Callable[[], None]
     break_off: Callable[[BaseException], None] | None = None
+    about: Mapping[str, object] = field(default_factory=dict)
 
 
 # (most rows, hosts to leave alone) -> rows taken
@@ -89,19 +93,25 @@ class Lane:
         return started
 
     def _start(self, errand: Errand) -> None:
-        future = self._pool.submit(errand.run)
+        future = self._pool.submit(_run, errand)
         self._running[future] = errand.host
         future.add_done_callback(partial(self._finish, errand))
 
     def _finish(self, errand: Errand, future: Future[None]) -> None:
         try:
             if (error := future.exception()) is not None:
-                log.error("errand_broke_off", lane=self.name, exc_info=error)
-                if errand.break_off is not None:
-                    errand.break_off(error)
+                with bound_contextvars(**errand.about):
+                    log.error("errand_broke_off", lane=self.name, exc_info=error)
+                    if errand.break_off is not None:
+                        errand.break_off(error)
         finally:  # it is in flight until then, so that a drain waits for it
             with self._lock:
                 del self._running[future]
+
+
+def _run(errand: Errand) -> None:
+    with bound_contextvars(**errand.about):
+        errand.run()
 
 
 @dataclass(frozen=True)
@@ -146,10 +156,10 @@ def build(settings: Settings, *, client: HttpClient | None = None) -> IoResource
     def read_rules() -> Rules:
         return Rules(catalog.models().names, settings.model, policy, settings.max_megapixels)
 
-    batches = batch.Batching(settings, sessions, storage, bell, counters, read_rules, stop.is_set)
+    batching = batch.Batching(settings, sessions, storage, bell, counters, read_rules, stop.is_set)
     lanes = (
         Lane("fetch", pool, partial(_claim_fetches, downloads), slots=settings.io_concurrency),
-        Lane("batch", pool, partial(_claim_batches, batches), slots=_BATCH_SLOTS),
+        Lane("batch", pool, partial(_claim_batches, batching), slots=_BATCH_SLOTS),
         Lane("deliver", pool, partial(_claim_deliveries, calling), slots=settings.io_concurrency),
     )
     return IoResources(settings, engine, sessions, bell, counters, calls, pool, lanes, stop)
@@ -184,14 +194,21 @@ def _claim_fetches(needs: fetch.Fetching, limit: int, busy: Collection[str]) -> 
     lease_s = needs.settings.fetch_timeout_s + _FETCH_GRACE_S
     with needs.sessions.begin() as session:
         claimed = fetching.claim(session, limit=limit, lease_s=lease_s, busy_hosts=busy)
-    return [Errand(one.host, partial(fetch.run, needs, one)) for one in claimed]
+    return [
+        Errand(
+            one.host,
+            partial(fetch.run, needs, one),
+            about={"job_id": job_public_id(one.job_id), "attempt": one.attempt},
+        )
+        for one in claimed
+    ]
 
 
 def _claim_deliveries(needs: deliver.Delivering, limit: int, busy: Collection[str]) -> list[Errand]:
     with needs.sessions.begin() as session:
         lease_s = needs.timeout_s + _DELIVERY_GRACE_S
         claimed = deliveries.claim(session, limit=limit, lease_s=lease_s, busy_lanes=busy)
-    return [Errand(one.lane, partial(deliver.run, needs, one)) for one in claimed]
+    return [Errand(one.lane, partial(deliver.run, needs, one), about=one.about) for one in claimed]
 
 
 def _claim_batches(needs: batch.Batching, limit: int, busy: Collection[str]) -> list[Errand]:
@@ -200,6 +217,11 @@ def _claim_batches(needs: batch.Batching, limit: int, busy: Collection[str]) -> 
     with needs.sessions.begin() as session:
         claimed = batch_work.claim(session, limit=limit, lease_s=needs.terms.lease_s, busy_keys=busy_keys)
     return [
-        Errand(str(one.api_key_id), partial(batch.run, needs, one), partial(batch.break_off, needs, one))
+        Errand(
+            str(one.api_key_id),
+            partial(batch.run, needs, one),
+            partial(batch.break_off, needs, one),
+            about={"batch_id": batches.public_id(one.id), "attempt": one.attempt},
+        )
         for one in claimed
     ]

@@ -23,7 +23,6 @@ from db import claims
 from db.session import DATABASE_AWAY
 from dispatch.names import Bell
 from jobs import claiming
-from jobs.ids import job_public_id
 from jobs.values import ClaimedJob
 from worker.boundary import contain, job_error
 from worker.gpu import Resources
@@ -141,7 +140,7 @@ class _Drain:
 
     def _take(self, jobs: Sequence[ClaimedJob]) -> list[_Taken]:
         submit = self._res.intake_pool.submit
-        return [_Taken(job, submit(contain, partial(self._res.intake.take, job))) for job in jobs]
+        return [_Taken(job, submit(_take, self._res, job)) for job in jobs]
 
     def _work(self, microbatch: Sequence[_Taken]) -> None:
         """One forward for the photos that need one; every job goes on to be finished, or failed, by itself."""
@@ -219,9 +218,14 @@ class _Drain:
         self._res.pulse.drop(jobs)
 
 
+def _take(res: Resources, job: ClaimedJob) -> Photo | Exception:
+    with bound_contextvars(**job.about):
+        return contain(partial(res.intake.take, job))
+
+
 def _conclude(res: Resources, job: ClaimedJob, step: Callable[[], None]) -> None:
     """Take the last step of a job; if it fails, settle the job; if not even that works, let its lease lapse."""
-    with bound_contextvars(job_id=job_public_id(job.id), attempt=job.attempt):
+    with bound_contextvars(**job.about):
         error = contain(step)
         if error is not None:
             lost = contain(partial(res.finisher.settle, job, job_error(error)))

@@ -140,6 +140,15 @@ def test_up_from_start_to_end(up: Up) -> None:
     _, alive = psutil.wait_procs(processes, timeout=15)
     assert alive == []
 
+    logs = {file.stem: file.read_text() for file in (up.folder / "logs").glob("*.log")}
+    assert logs.keys() == {"api", "gpu", "io", "sweeper"}
+    for text in logs.values():
+        assert all(json.loads(line)["timestamp"] for line in text.splitlines())
+        for secret in (key, key.rpartition("_")[2], json.loads((up.folder / "key.json").read_text())["webhook_secret"]):
+            assert secret not in text
+    told = [json.loads(line) for line in logs["gpu"].splitlines() if "job_succeeded" in line]
+    assert [(each["job_id"][:4], each["attempt"], each["worker"][:4]) for each in told] == [("job_", 1, "gpu-")]
+
 
 def test_nothing_outlives_a_killed_up(up: Up) -> None:
     up.wait_for("Packshot is up")
