@@ -114,6 +114,7 @@ def _claimed_output(session: Session, terms: Terms, output: Output) -> ClaimedJo
         has_webhook=False,
         output_id=output.id,
         batch_id=job.batch_id,
+        filename=job.filename,
     )
 
 
@@ -157,6 +158,7 @@ def _claimed(session: Session, terms: Terms, job: Job, *, is_told: bool) -> Clai
         metrics=job.metrics,
         matte=None if matte is None else _stored(matte),
         has_webhook=is_told or job.webhook_url is not None,
+        filename=job.filename,
         model_version=model_version,
         batch_id=job.batch_id,
     )

@@ -87,6 +87,7 @@ class ClaimedJob:
     matte: StoredMatte | None
     has_webhook: bool
     output_id: UUID | None = None
+    filename: str | None = None
     model_version: str = ""
     """Id of the version that its model stood for when it was claimed; empty where this worker has no such model."""
     batch_id: UUID | None = None

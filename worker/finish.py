@@ -17,11 +17,12 @@ from dispatch.doorbell import Doorbell
 from dispatch.names import Bell
 from jobs import work
 from jobs.errors import JobError
-from jobs.ids import new_id
+from jobs.filenames import MEDIA_TYPES, content_disposition, output_filename
+from jobs.ids import job_public_id, new_id
 from jobs.output_params import OutputParams
 from jobs.values import ClaimedJob, NewMatte, Outcome, StoredOutput
 from storage.keys import matte_key, output_key
-from storage.port import Storage, StorageUnavailableError
+from storage.port import NOT_SERVED, Served, Storage, StorageUnavailableError
 from vision.arrays import Alpha, Logits, RgbImage
 from vision.codec.encode import encode_matte
 from vision.cutout import make_cutout
@@ -71,12 +72,12 @@ class Finisher:
         with stages.time("post_ms"):
             cut = _cut(photo, logits)
         outputs: list[StoredOutput] = []
-        files: dict[str, bytes] = {}
+        files: dict[str, tuple[bytes, Served]] = {}
         with stages.time("encode_ms"):
             for params in job.params.outputs:
                 made = make_output(cut.foreground, cut.alpha, cut.facts, params)
                 outputs.append(_stored(job, params, made))
-                files[outputs[-1].key] = made.file
+                files[outputs[-1].key] = made.file, _served(job, params)
             matte_file = encode_matte(cut.alpha) if cut.is_new and job.output_id is None else None
         height, width = cut.alpha.shape
         matte_id = new_id()
@@ -84,7 +85,7 @@ class Finisher:
         if matte_file is not None:
             sha256 = hashlib.sha256(matte_file).hexdigest()
             matte = NewMatte(matte_id, matte_key(matte_id), sha256, width, height, len(matte_file))
-            files[matte.key] = matte_file
+            files[matte.key] = matte_file, NOT_SERVED
         with stages.time("store_ms"):
             self._store(files)
         outcome = Outcome(
@@ -99,11 +100,11 @@ class Finisher:
         )
         self._complete(job, outcome, list(files))
 
-    def _store(self, files: dict[str, bytes]) -> None:
+    def _store(self, files: dict[str, tuple[bytes, Served]]) -> None:
         """All or none, as far as the store lets us; what stays behind is swept as an orphan."""
-        for key, body in files.items():
+        for key, (body, served) in files.items():
             try:
-                self.storage.put(key, body)
+                self.storage.put(key, body, served)
             except StorageUnavailableError:
                 self._remove(list(files))
                 raise
@@ -170,6 +171,12 @@ class Finisher:
                 log.warning("commit_failed", error=type(error).__name__, tries=tries + 1)
                 time.sleep(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
                 tries += 1
+
+
+def _served(job: ClaimedJob, params: OutputParams) -> Served:
+    """As the API would send it: the store may be asked to."""
+    filename = output_filename(job.filename, job_public_id(job.id), params.name, params.format)
+    return Served(MEDIA_TYPES[params.format], content_disposition(filename))
 
 
 def _stored(job: ClaimedJob, params: OutputParams, made: Made) -> StoredOutput:

@@ -75,6 +75,12 @@ JOB: dict[str, Kind] = {
         "The job's files were removed at the end of their retention (`expires_at`).",
         "Submit the photo again; download results earlier.",
     ),
+    "range_not_satisfiable": Kind(
+        416,
+        "The range begins behind the file's end.",
+        "`Range` asks for bytes that the file does not have; `Content-Range` tells how many it has.",
+        "Ask for a range within the file, or for all of it.",
+    ),
     "invalid_link": Kind(
         403,
         "The link is not valid.",

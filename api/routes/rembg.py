@@ -8,9 +8,10 @@ from fastapi.responses import StreamingResponse
 from api.context import InContext
 from api.drop_in import run
 from api.problems import ProblemError
-from api.routes.files import MEDIA_TYPES, chunks
+from api.routes.files import chunks
 from api.uploads import Form, duplicate, read_form
 from jobs import keys
+from jobs.filenames import MEDIA_TYPES
 from jobs.keys import Scope
 from jobs.rembg import translate
 

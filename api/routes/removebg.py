@@ -13,7 +13,8 @@ from api.drop_in import Result, run
 from api.foreign_bodies import read_foreign_form
 from api.problems import ProblemError
 from api.removebg_errors import PREFIX, rate_headers
-from api.routes.files import MEDIA_TYPES, chunks
+from api.routes.files import chunks
+from jobs.filenames import MEDIA_TYPES
 from jobs.ids import job_public_id
 from jobs.removebg import translate
 

@@ -52,7 +52,7 @@ class AsyncRunner:
             outward = outgoing(self._http, request, files)
             async with AsyncExitStack() as closing:
                 try:
-                    response = await self._http.send(outward, stream=True)
+                    response = await self._http.send(outward, stream=True, follow_redirects=request.into is not None)
                     closing.push_async_callback(response.aclose)
                     if request.into is None or not response.is_success:
                         return reply_of(response, await response.aread(), began)

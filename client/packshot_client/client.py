@@ -50,7 +50,7 @@ class Runner:
         with ExitStack() as files:
             outward = outgoing(self._http, request, files)
             try:
-                response = self._http.send(outward, stream=True)
+                response = self._http.send(outward, stream=True, follow_redirects=request.into is not None)
                 files.callback(response.close)
                 if request.into is None or not response.is_success:
                     return reply_of(response, response.read(), began)

@@ -39,7 +39,10 @@ class FilePart:
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request. `wait_s` is how long the service may hold it, on top of what a reply may take."""
+    """One HTTP request. `wait_s` is how long the service may hold it, on top of what a reply may take.
+
+    A download (`into`) may be sent on to the service's store; the key stays with the service.
+    """
 
     method: str
     path: str

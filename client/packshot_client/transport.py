@@ -59,8 +59,10 @@ def outgoing(http: httpx.Client | httpx.AsyncClient, request: Request, files: Ex
 
 
 def reply_of(response: httpx.Response, body: bytes, began: float) -> Reply:
-    """A response that was read."""
+    """A response that was read. Where the service sent a download on to its store, the ETag is the service's own."""
     headers = {name.lower(): value for name, value in response.headers.items()}
+    if response.history:
+        headers["etag"] = response.history[0].headers.get("etag", "")
     return Reply(response.status_code, headers, body, time.monotonic() - began)
 
 

@@ -15,10 +15,12 @@ from config.settings import Settings
 from db.base import Verdict
 from db.session import Sessions
 from jobs import claiming, work
-from jobs.ids import new_id
+from jobs.filenames import MEDIA_TYPES, content_disposition, output_filename
+from jobs.ids import job_public_id, new_id
 from jobs.values import NewMatte, Outcome, StoredOutput
 from storage.keys import matte_key, output_key
-from storage.local import LocalStorage
+from storage.opening import open_storage
+from storage.port import Served
 
 TERMS = claiming.Terms(worker="gpu0@test", lease_s=60, resolve=lambda _: ("unet-fast@1", "torch"))
 CUTOUT = b"a cutout's bytes" * 1000
@@ -39,7 +41,7 @@ def submit(client: TestClient, body: bytes | None = None, name: str = "mug.jpg",
 
 def finish(sessions: Sessions, settings: Settings) -> None:
     """Do for every due job what a gpu worker does."""
-    storage = LocalStorage(settings.files_path)
+    storage = open_storage(settings)
     with sessions.begin() as session:
         claimed = claiming.claim(session, TERMS, limit=50, megapixels=1e6)
     for job in claimed:
@@ -49,7 +51,8 @@ def finish(sessions: Sessions, settings: Settings) -> None:
         outputs = []
         for asked in job.params.outputs:
             key = output_key(job.id, job.attempt, asked.name, asked.format)
-            storage.put(key, CUTOUT)
+            filename = output_filename(job.filename, job_public_id(job.id), asked.name, asked.format)
+            storage.put(key, CUTOUT, Served(MEDIA_TYPES[asked.format], content_disposition(filename)))
             outputs.append(
                 StoredOutput(asked.name, key, asked.format, sha256, 40, 30, len(CUTOUT), params=asked.to_json())
             )
