@@ -26,13 +26,13 @@ from db.models import Job, Output
 from jobs.filenames import clean_filename, stem_of
 from jobs.ids import job_public_id
 from storage.port import ObjectNotFoundError
+from vision.codec.signature import ENDINGS
 
 log = structlog.get_logger(__name__)
 
 _PAGE = 200
 _CHUNK_BYTES = 256 * 1024
 _NOT_SUCCEEDED = (JobStatus.FAILED, JobStatus.CANCELED, JobStatus.EXPIRED)
-_IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 _MANIFEST = "manifest.csv"
 _COLUMNS = ("line", "custom_id", "job_id", "status", "verdict", "reasons", "output", "file", "sha256", "error")
 
@@ -134,7 +134,7 @@ class Names:
 
 def _safe_path(custom_id: str, *, otherwise: str) -> str:
     parts = [part for part in map(clean_filename, custom_id.replace("\\", "/").split("/")) if part]
-    if parts and parts[-1].lower().endswith(_IMAGE_ENDINGS):
+    if parts and parts[-1].lower().endswith(ENDINGS):
         parts[-1] = clean_filename(stem_of(parts[-1], otherwise=otherwise)) or otherwise
     return "/".join(parts) or otherwise
 

@@ -100,7 +100,7 @@ def store_photo(
     file = cast("BinaryIO", upload.file)
     try:
         limits = Limits(max_megapixels=settings.max_megapixels, max_bytes=settings.max_upload_bytes)
-        header = probe(file, limits)
+        header = probe(file, limits, animated=params.animated)
         params.require_regions(header.upright_hw)
     except ImageError as error:
         raise ProblemError(error.code, error.detail) from error

@@ -12,6 +12,7 @@ from api.schemas import Problem
 from api.uploads import FILE_FIELD
 from jobs.fields import JobCreate
 from jobs.schedule import ScheduleCreate
+from vision.codec.signature import READ_HERE
 
 DESCRIPTION = """Product photo in, cutout out.
 
@@ -80,7 +81,7 @@ def _submit_body() -> dict[str, Any]:
     fields = schema_of(JobCreate)
     fields["properties"] |= schema_of(ScheduleCreate)["properties"]
     by_url = {**fields, "required": ["image_url"]}
-    file = {"type": "string", "format": "binary", "description": "The photo: JPEG, PNG or WebP."}
+    file = {"type": "string", "format": "binary", "description": f"The photo: {READ_HERE}."}
     labels = {"type": "string", "description": "The labels as a JSON object.", "examples": ['{"sku": "MUG-1"}']}
     outputs = {"type": "string", "description": "The outputs as a JSON list.", "examples": ['[{"format": "jpg"}]']}
     texts = {"labels": labels, "outputs": outputs}

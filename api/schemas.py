@@ -116,6 +116,9 @@ class Params(BaseModel):
     outputs: list[OutputOptions]
     model: str = Field(examples=["unet-fast"])
     existing_alpha: str = Field(examples=["auto"])
+    animated: str = Field(
+        "refuse", examples=["refuse"], description="What becomes of a photo of several frames or pages."
+    )
 
 
 class JobUrls(BaseModel):
@@ -196,7 +199,7 @@ class Limits(BaseModel):
     max_upload_bytes: int
     max_megapixels: float
     max_labels: int = 16
-    input_formats: list[str] = Field(default=["jpeg", "png", "webp"])
+    input_formats: list[str]
     output_formats: list[str]
     files_retention_s: int = Field(description="Seconds that files stay after a job has ended.")
     rows_retention_s: int = Field(description="Seconds that a job can be read after it has ended.")

@@ -92,11 +92,11 @@ class Cutter:
         return sum(self._megapixels.values()) < self._settings.pipeline_megapixels
 
     def _size(self, item: Item) -> float:
-        return probe(item.photo, self._limits).megapixels
+        return probe(item.photo, self._limits, animated=self._params.animated).megapixels
 
     def _take(self, item: Item) -> _Photo:
         started_at = time.perf_counter()
-        with self._decoders.submit(item.photo.read_bytes()).result() as decoded:
+        with self._decoders.submit(item.photo.read_bytes(), self._params.animated).result() as decoded:
             alpha = None if decoded.alpha is None else decoded.alpha.astype(np.float32) / np.float32(255)
             subject = prepare_subject(decoded.image, alpha, ExistingAlpha(self._params.existing_alpha))
         prepared = self._segmenter.prepare(subject.seen) if subject.needs_network else None

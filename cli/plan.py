@@ -5,7 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PHOTO_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+from vision.codec.signature import ENDINGS
+
+PHOTO_ENDINGS = frozenset(ENDINGS)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,9 @@ def remove(
     existing_alpha: Annotated[
         str, typer.Option(help="A photo's own transparency: auto (it is the matte), ignore or multiply.")
     ] = "auto",
+    animated: Annotated[
+        str, typer.Option(help="Photos of several frames or pages: refuse, or first_frame to take the first.")
+    ] = "refuse",
     force: Annotated[bool, typer.Option(help="Do again what is done already, for other options.")] = False,
 ) -> None:
     """Cut products out of photos.
@@ -42,7 +45,13 @@ def remove(
         # Only converted models are kept there: no reason to leave a folder wherever somebody stands.
         settings = complete(settings, data_dir=_cache_dir())
     configure_logging(settings)
-    options = {"format": output_format, "background": background, "model": model, "existing_alpha": existing_alpha}
+    options = {
+        "format": output_format,
+        "background": background,
+        "model": model,
+        "existing_alpha": existing_alpha,
+        "animated": animated,
+    }
     try:
         params = parse_params(options, models=installed_models().names, default_model=settings.model)
     except JobError as error:

@@ -44,7 +44,7 @@ def photos_in(folder: Path) -> dict[str, Path]:
     """Name -> file of the photos in one folder. `NoPhotosError` where there is none."""
     files = [path for path in sorted(folder.glob("*")) if path.suffix.lower() in PHOTO_ENDINGS]
     if not files:
-        raise NoPhotosError(f"There is no photo (JPEG, PNG, WebP) in {folder}.")
+        raise NoPhotosError(f"There is no photo (.jpg, .png, .tif, .heic ...) in {folder}.")
     return {path.name: path for path in files}
 
 

@@ -35,6 +35,9 @@ def submit(
     existing_alpha: Annotated[
         str, typer.Option(help="A photo's own transparency: auto (it is the matte), ignore or multiply.")
     ] = "auto",
+    animated: Annotated[
+        str, typer.Option(help="Photos of several frames or pages: refuse, or first_frame to take the first.")
+    ] = "refuse",
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the cutouts and download them.")] = False,
     at_once: Annotated[int, typer.Option(min=1, max=64, help="Photos on their way at the same time.")] = 16,
     timeout: Annotated[float, typer.Option(min=1, help="Longest wait for one photo, in seconds.")] = 3600,
@@ -52,7 +55,13 @@ def submit(
     """
     settings = Settings(log_level="error", log_format="console")
     address = service_url(url, settings)
-    given = {"format": output_format, "background": background, "model": model, "existing_alpha": existing_alpha}
+    given = {
+        "format": output_format,
+        "background": background,
+        "model": model,
+        "existing_alpha": existing_alpha,
+        "animated": animated,
+    }
     options = {name: value for name, value in given.items() if value is not None}
     try:
         token = "" if dry_run else service_key(key, settings)

@@ -150,6 +150,7 @@ class Upload(Base):
     width: Mapped[int]
     height: Mapped[int]
     is_turned: Mapped[bool] = mapped_column(server_default=text("false"))  # by EXIF: upright, width is height
+    is_animated: Mapped[bool] = mapped_column(server_default=text("false"))  # several frames, or pages
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]
 

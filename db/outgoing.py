@@ -34,11 +34,11 @@ def add_fetches(session: Session, job_ids: Sequence[UUID]) -> None:
 
 def claim_fetches(
     session: Session, *, limit: int, lease_s: float, busy_hosts: Collection[str] = (), first: int = 0
-) -> Sequence[tuple[UUID, int, JobStatus, str | None, UUID]]:
+) -> Sequence[tuple[UUID, int, JobStatus, str | None, UUID, dict[str, Any]]]:
     """Take due downloads: attempt + 1, not due again before the lease is over. Those of `busy_hosts` are left.
 
     Keys take turns; of a key the oldest of lane `first` leads. Returns (job id, attempt, the job's status, its source
-    URL, its key), best first.
+    URL, its key, the job's options), best first.
     """
     due = FETCHES.lock_due(session, limit=limit, busy=busy_hosts, first=first)
     if not due:
@@ -47,13 +47,16 @@ def claim_fetches(
         update(Fetch)
         .where(Fetch.job_id.in_(due), Job.id == Fetch.job_id)
         .values(attempt=Fetch.attempt + 1, due_at=func.now() + timedelta(seconds=lease_s))
-        .returning(Fetch.job_id, Fetch.attempt, Job.status, Job.source_url, Fetch.api_key_id)
+        .returning(Fetch.job_id, Fetch.attempt, Job.status, Job.source_url, Fetch.api_key_id, Job.params)
         .execution_options(synchronize_session=False)
     )
     rows = {row.job_id: row for row in claimed}
     key_ids = sorted({row.api_key_id for row in rows.values()})
     take_turn(session, key_ids, column=ApiKey.last_fetched_at)
-    return [(row.job_id, row.attempt, row.status, row.source_url, row.api_key_id) for row in map(rows.__getitem__, due)]
+    return [
+        (row.job_id, row.attempt, row.status, row.source_url, row.api_key_id, row.params)
+        for row in map(rows.__getitem__, due)
+    ]
 
 
 def host_of(url: ColumnElement[Any] | InstrumentedAttribute[Any]) -> ColumnElement[str]:

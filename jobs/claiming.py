@@ -4,7 +4,7 @@ A row that can't be read fails alone: one bad row must not keep every worker fro
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID
 
@@ -104,7 +104,7 @@ def _claimed_output(session: Session, terms: Terms, output: Output) -> ClaimedJo
         id=job.id,
         api_key_id=job.api_key_id,
         attempt=output.attempt,
-        params=JobParams((OutputParams.from_json(output.params),), params.model, params.existing_alpha),
+        params=replace(params, outputs=(OutputParams.from_json(output.params),)),
         input_key=job.input_key or "",
         input_sha256=job.input_sha256 or "",
         pixels=(job.input_width or 0) * (job.input_height or 0),

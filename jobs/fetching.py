@@ -16,8 +16,10 @@ from jobs import events, lanes
 from jobs.errors import JobError
 from jobs.lanes import Lane
 from jobs.lifecycle import retry_delay
+from jobs.params import animated_of
 from jobs.service import input_columns
 from jobs.values import StoredInput
+from vision.codec.header import Animated
 
 # A server may ask us to come back later, but not to keep a job waiting for ever.
 MAX_RETRY_AFTER = timedelta(minutes=10)
@@ -31,6 +33,7 @@ class ClaimedFetch:
     attempt: int
     url: str
     api_key_id: UUID
+    animated: Animated = "refuse"
 
     @property
     def host(self) -> str:
@@ -61,11 +64,11 @@ def claim(
 ) -> list[ClaimedFetch]:
     """Take due downloads, fair between keys and by lane. Those of jobs that are final meanwhile are settled here."""
     claimed = []
-    for job_id, attempt, status, url, api_key_id in outgoing.claim_fetches(
+    for job_id, attempt, status, url, api_key_id, params in outgoing.claim_fetches(
         session, limit=limit, lease_s=lease_s, busy_hosts=busy_hosts, first=draw()
     ):
         if status is JobStatus.QUEUED and url is not None:
-            claimed.append(ClaimedFetch(job_id, attempt, url, api_key_id))
+            claimed.append(ClaimedFetch(job_id, attempt, url, api_key_id, animated_of(params)))
         else:
             outgoing.settle_fetch(session, job_id, attempt=attempt, due_at=None, last_error=f"job is {status.value}")
     return claimed

@@ -124,6 +124,12 @@ class JobCreate(BaseModel):
         description="What becomes of transparency that the photo already has: `auto` (default), `ignore`, `multiply`.",
         examples=["auto"],
     )
+    animated: Text | None = Field(
+        None,
+        description="A photo of several frames (GIF, PNG, WebP, AVIF) or pages (TIFF): `refuse` (default) or "
+        "`first_frame`.",
+        examples=["first_frame"],
+    )
     webhook_url: Text | None = Field(
         None,
         description="Public URL that is called when the job ends (Standard Webhooks).",
@@ -158,7 +164,7 @@ def judge(fields: Mapping[str, Any], rules: Rules) -> Judged:
     given, errors = _fields(fields)
     params = JobParams()
     try:
-        options = given.model_dump(include={"format", "background", "outputs", "model", "existing_alpha"})
+        options = given.model_dump(include={"format", "background", "outputs", "model", "existing_alpha", "animated"})
         params = parse_params(
             options,
             models=rules.models,

@@ -116,7 +116,7 @@ def in_chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def check_uploads(lines: Sequence[Line], usable: Mapping[UUID, Upload]) -> list[Line]:
-    """The lines, those bad whose upload is not there, or smaller than their region of interest."""
+    """The lines, those bad whose upload is not there, or is none that their options take."""
     return [line if line.upload_id is None else _check_upload(line, usable.get(line.upload_id)) for line in lines]
 
 
@@ -126,6 +126,7 @@ def _check_upload(line: Line, upload: Upload | None) -> Line:
             FieldError("/upload_id", "upload_not_found", "There is no such upload, or it has expired.")
         )
     try:
+        line.judged.params.require_still(upload.format, is_animated=upload.is_animated)
         line.judged.params.require_regions(upload.upright_hw)
     except ImageError as error:
         return line.with_error(FieldError("", error.code, error.detail))

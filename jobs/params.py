@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from jobs.errors import FieldError, JobError
 from jobs.output_params import MAX_OUTPUTS, OutputParams, parse_output
+from vision.codec.header import Animated, require_still
 from vision.region import locate
 
+ANIMATED = get_args(Animated)
 EXISTING_ALPHA = ("auto", "ignore", "multiply")
 _SHORTHAND = ("format", "background")
 
@@ -17,17 +19,28 @@ class JobParams:
     """Effective options.
 
     `outputs`: the files to make of the one matte; `model`: a name or an id `name@version`; `existing_alpha`: what
-    becomes of an alpha channel that the photo already has (`vision.cutout` explains).
+    becomes of an alpha channel that the photo already has (`vision.cutout` explains); `animated`: what becomes of a
+    photo of several frames or pages.
     """
 
     outputs: tuple[OutputParams, ...] = (OutputParams(),)
     model: str = ""
     existing_alpha: str = "auto"
+    animated: Animated = "refuse"
 
     def to_json(self) -> dict[str, Any]:
         """As stored in `jobs.params` and shown in replies."""
         outputs = [output.to_json() for output in self.outputs]
-        return {"outputs": outputs, "model": self.model, "existing_alpha": self.existing_alpha}
+        return {
+            "outputs": outputs,
+            "model": self.model,
+            "existing_alpha": self.existing_alpha,
+            "animated": self.animated,
+        }
+
+    def require_still(self, input_format: str, *, is_animated: bool) -> None:
+        """`ImageError` where a photo has several frames or pages and these options refuse that."""
+        require_still(input_format, self.animated, is_animated=is_animated)
 
     def require_regions(self, photo_hw: tuple[int, int]) -> None:
         """`ImageError` where a region of interest is not in an upright photo of this size."""
@@ -43,9 +56,14 @@ class JobParams:
         """
         try:
             outputs = tuple(OutputParams.from_json(output) for output in stored["outputs"])
-            return cls(outputs, stored["model"], stored["existing_alpha"])
+            return cls(outputs, stored["model"], stored["existing_alpha"], animated_of(stored))
         except (KeyError, TypeError, AttributeError) as error:
             raise JobError("job_broke", "The job's stored options can't be read.") from error
+
+
+def animated_of(stored: Mapping[str, Any]) -> Animated:
+    """What stored options say of animations; those of an older version say nothing, and then refused them."""
+    return "first_frame" if stored.get("animated") == "first_frame" else "refuse"
 
 
 def parse_params(
@@ -65,9 +83,12 @@ def parse_params(
         errors.append(
             FieldError("/existing_alpha", "invalid_option", f"existing_alpha is one of {', '.join(EXISTING_ALPHA)}.")
         )
+    animated = given.get("animated")
+    if animated and animated not in ANIMATED:
+        errors.append(FieldError("/animated", "invalid_option", f"animated is one of {', '.join(ANIMATED)}."))
     if errors:
         raise JobError("invalid_options", " ".join(error.detail for error in errors), errors=tuple(errors))
-    return JobParams(outputs, model, existing_alpha)
+    return JobParams(outputs, model, existing_alpha, animated_of(given))
 
 
 def _outputs(given: Mapping[str, Any], max_megapixels: float) -> tuple[tuple[OutputParams, ...], list[FieldError]]:

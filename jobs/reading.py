@@ -35,7 +35,7 @@ def read_photo(archive: Archive, entry: Entry, line: Line, limits: Limits) -> tu
         return line, b"", None
     try:
         data = archive.read(entry)
-        header = probe(data, limits)
+        header = probe(data, limits, animated=line.judged.params.animated)
         line.judged.params.require_regions(header.upright_hw)
     except (ImageError, JobError) as error:
         return line.with_error(FieldError("", error.code, error.detail)), b"", None

@@ -25,6 +25,7 @@ def create(
     stored: StoredInput,
     *,
     is_turned: bool,
+    is_animated: bool,
     api_key_id: UUID,
     filename: str | None,
     retention: timedelta,
@@ -35,6 +36,7 @@ def create(
         "api_key_id": api_key_id,
         "filename": filename,
         "is_turned": is_turned,
+        "is_animated": is_animated,
         **vars(stored),
     }
     rows.add(session, [row], retention=retention)

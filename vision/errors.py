@@ -5,6 +5,7 @@ from typing import Literal, TypeAlias
 ImageErrorCode: TypeAlias = Literal[
     "failed_to_read_image",
     "invalid_file_type",
+    "animated_image",
     "resolution_too_high",
     "file_too_large",
     "roi_exceeds_bounds",

@@ -199,6 +199,7 @@ def _take_photo(
         "width": header.width_px,
         "height": header.height_px,
         "is_turned": header.is_turned,
+        "is_animated": header.frames > 1,
     }
     return line, photo
 

@@ -21,13 +21,15 @@ from math import prod
 from typing import Any, Final, Self, TypeAlias
 
 import numpy as np
+import pi_heif
 from numpy.typing import NDArray
+from PIL import AvifImagePlugin
 
 from vision.codec.decode import Allocate, Decoded, decode
-from vision.codec.header import Limits
+from vision.codec.header import Animated, Limits
 from vision.errors import ImageError
 
-Decode: TypeAlias = Callable[[bytes, Limits, Allocate], Decoded]
+Decode: TypeAlias = Callable[[bytes, Limits, Allocate, Animated], Decoded]
 
 LENGTH_BYTES: Final = 8
 READY: Final = b"R"
@@ -44,11 +46,15 @@ def main(arguments: list[str], decode_photo: Decode = decode) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # Pillow warns of damaged metadata and goes on: no news in a process that reads what strangers send.
     warnings.filterwarnings("ignore", module="PIL")
+    # One photo at a time in one thread: cores are shared by having several children, and the stack of each thread of
+    # a machine with many cores would count against the memory.
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    pi_heif.options.DECODE_THREADS = 1
     _limit_memory(int(memory_bytes))
     with socket.socket(fileno=int(socket_fd)) as parent:
         parent.sendall(READY)
-        while (data := _receive(parent)) is not None:
-            _answer(parent, data, Limits(**json.loads(limits)), decode_photo)
+        while (asked := _receive(parent)) is not None:
+            _answer(parent, *asked, Limits(**json.loads(limits)), decode_photo)
 
 
 def _die_with(parent_pid: int) -> None:
@@ -65,9 +71,10 @@ def _limit_memory(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _receive(parent: socket.socket) -> bytes | None:
-    length = _read_exactly(parent, LENGTH_BYTES)
-    return None if length is None else _read_exactly(parent, int.from_bytes(length, "big"))
+def _receive(parent: socket.socket) -> tuple[bytes, Animated] | None:
+    head = _read_exactly(parent, LENGTH_BYTES + 1)
+    data = None if head is None else _read_exactly(parent, int.from_bytes(head[:LENGTH_BYTES], "big"))
+    return None if head is None or data is None else (data, "first_frame" if head[LENGTH_BYTES] else "refuse")
 
 
 def _read_exactly(parent: socket.socket, count: int) -> bytes | None:
@@ -81,10 +88,10 @@ def _read_exactly(parent: socket.socket, count: int) -> bytes | None:
     return bytes(data)
 
 
-def _answer(parent: socket.socket, data: bytes, limits: Limits, decode_photo: Decode) -> None:
+def _answer(parent: socket.socket, data: bytes, animated: Animated, limits: Limits, decode_photo: Decode) -> None:
     with SharedPixels() as pixels:
         try:
-            decoded = decode_photo(data, limits, pixels.allocate)
+            decoded = decode_photo(data, limits, pixels.allocate, animated)
             facts = {"hw": decoded.image.shape[:2], "alpha": decoded.alpha is not None, **asdict(decoded.facts)}
             del decoded
         except ImageError as error:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 import vision
 from vision.arrays import RgbImage
 from vision.codec.decode import AlphaPlane, DecodeFacts
-from vision.codec.header import Limits
+from vision.codec.header import Animated, Limits
 from vision.errors import ImageError
 from worker.decode_child import LENGTH_BYTES, READY
 
@@ -110,9 +110,12 @@ class DecoderPool:
             self._seats.put(None)
             self._threads.submit(self._warm_up)
 
-    def submit(self, data: bytes) -> Future[DecodedHandle]:
-        """Decode the bytes of a photo. The future raises ImageError for a bad photo, or DecoderStartError."""
-        return self._threads.submit(self._decode, data)
+    def submit(self, data: bytes, animated: Animated = "refuse") -> Future[DecodedHandle]:
+        """Decode the bytes of a photo; of several frames the first, where `animated` says so.
+
+        The future raises ImageError for a bad photo, or DecoderStartError.
+        """
+        return self._threads.submit(self._decode, data, animated)
 
     def close(self) -> None:
         """Cancel what has not begun, wait for what has, end the children."""
@@ -136,13 +139,13 @@ class DecoderPool:
         finally:
             self._seats.put(child)
 
-    def _decode(self, data: bytes) -> DecodedHandle:
+    def _decode(self, data: bytes, animated: Animated) -> DecodedHandle:
         child = self._seats.get()
         try:
             for _ in range(_TRIES):
                 child = child or _Child(self._command, self._arguments)
                 try:
-                    return child.decode(data, self._timeout_s)
+                    return child.decode(data, animated, self._timeout_s)
                 except TimeoutError as error:
                     child.kill()
                     child = None
@@ -180,11 +183,11 @@ class _Child:
             self.kill()
             raise DecoderStartError(f"the decoder process ended with {self._process.returncode} before it was ready")
 
-    def decode(self, data: bytes, timeout_s: float) -> DecodedHandle:
+    def decode(self, data: bytes, animated: Animated, timeout_s: float) -> DecodedHandle:
         """Raises ImageError (the photo's fault), TimeoutError, _ChildDiedError or OSError (the child is lost)."""
         started = time.monotonic()
         self._socket.settimeout(timeout_s)
-        self._socket.sendall(len(data).to_bytes(LENGTH_BYTES, "big"))
+        self._socket.sendall(len(data).to_bytes(LENGTH_BYTES, "big") + bytes([animated == "first_frame"]))
         self._socket.sendall(data)
         message, fd = self._receive(started + timeout_s)
         if fd is None:

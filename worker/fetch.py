@@ -103,7 +103,7 @@ def store_photo(fetch: ClaimedFetch, settings: Settings, client: HttpClient, sto
         file = cast("BinaryIO", spool)
         try:
             sha256 = _download(client, fetch.url, file, settings)
-            header = probe(file, limits)
+            header = probe(file, limits, animated=fetch.animated)
             file.seek(0)
             size = storage.put(key, file)
         except EgressRefusedError as refused:

@@ -49,7 +49,7 @@ class Intake:
         with stages.time("decode_ms"):
             with self.storage.open(job.input_key) as file:
                 data = file.read()
-            with self.decoders.submit(data).result() as decoded:
+            with self.decoders.submit(data, job.params.animated).result() as decoded:
                 # The arrays keep the shared memory for as long as the subject lives.
                 alpha = None if decoded.alpha is None else decoded.alpha.astype(np.float32) / np.float32(255)
                 subject = prepare_subject(decoded.image, alpha, ExistingAlpha(job.params.existing_alpha))

@@ -17,9 +17,16 @@ PHOTO: dict[str, Kind] = {
     ),
     "invalid_file_type": Kind(
         415,
-        "The file is no JPEG, PNG or WebP photo.",
-        "Its first bytes say something else, whatever its name; or it is animated.",
-        "Convert it to a still JPEG, PNG or WebP.",
+        "The file is no photo of a kind that is read here.",
+        "Its first bytes say something else than JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or HEIF, whatever its name; or "
+        "it is of a rare kind of those: a camera's raw file, HDR, a TIFF of floating-point numbers.",
+        "Convert it to a JPEG or PNG; `detail` says what was found.",
+    ),
+    "animated_image": Kind(
+        415,
+        "The photo has several frames or pages.",
+        "It is an animated GIF, PNG, WebP or AVIF, or a TIFF of several pages, and which picture is meant is not said.",
+        "Send a still picture, or `animated=first_frame` to take the first.",
     ),
     "failed_to_read_image": Kind(
         422, "The photo can't be read.", "The file is empty, damaged or cut off.", "Export or upload it again."

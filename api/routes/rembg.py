@@ -71,7 +71,8 @@ async def _remove(
     request: Request, context: InContext, caller: keys.Caller, form: Form, given: dict[str, Any]
 ) -> StreamingResponse:
     wanted = translate(given, models=context.models.names)
-    fields: dict[str, Any] = {"outputs": [wanted.output]}
+    # rembg takes the first frame of an animation, and its clients send GIFs.
+    fields: dict[str, Any] = {"outputs": [wanted.output], "animated": "first_frame"}
     if wanted.image_url is not None:
         fields["image_url"] = wanted.image_url
     if wanted.model is not None:

@@ -20,6 +20,7 @@ from db import workers
 from db.session import DATABASE_AWAY
 from jobs.output_params import FORMATS
 from storage.port import StorageUnavailableError
+from vision.codec.signature import INPUT_FORMATS
 
 router = APIRouter()
 
@@ -31,6 +32,7 @@ def read_limits(context: InContext, caller: Authenticated) -> Limits:
     return Limits(
         max_upload_bytes=settings.max_upload_bytes,
         max_megapixels=settings.max_megapixels,
+        input_formats=list(INPUT_FORMATS),
         output_formats=list(FORMATS),
         files_retention_s=int(settings.files_retention.total_seconds()),
         rows_retention_s=int(settings.rows_retention.total_seconds()),

@@ -25,11 +25,14 @@ from jobs.idempotency import Reply, Ticket
 from jobs.ids import new_id
 from jobs.params import JobParams
 from storage.keys import upload_key
+from vision.codec.signature import READ_HERE
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
 UploadId = Annotated[str, Path(description="An upload's id.", examples=["upl_0199c0ffee007000800000000000cafe"])]
-_FILE = {"type": "string", "format": "binary", "description": "The photo: JPEG, PNG or WebP."}
+_FILE = {"type": "string", "format": "binary", "description": f"The photo: {READ_HERE}."}
+_ANY_FRAMES = JobParams(animated="first_frame")
+"""Whether a photo of several frames is refused is for the options of its jobs to say."""
 _FORM = {"title": "UploadForm", "type": "object", "required": [FILE_FIELD], "properties": {FILE_FIELD: _FILE}}
 
 
@@ -77,7 +80,7 @@ def _accept(
         raise ProblemError("missing_source", f"Send the photo as {FILE_FIELD}.")
     filename = clean_filename(form.upload.filename)
     upload_id = new_id()
-    stored, header = store_photo(context, form.upload, upload_key(upload_id), admit, JobParams())
+    stored, header = store_photo(context, form.upload, upload_key(upload_id), admit, _ANY_FRAMES)
 
     def make(session: Session) -> Reply:
         retention = context.settings.uploads_retention
@@ -86,6 +89,7 @@ def _accept(
             upload_id,
             stored,
             is_turned=header.is_turned,
+            is_animated=header.frames > 1,
             api_key_id=caller,
             filename=filename,
             retention=retention,

@@ -6,6 +6,7 @@ from typing import Any, Literal, TypedDict
 
 Format = Literal["png", "webp", "jpg", "zip"]
 ExistingAlpha = Literal["auto", "ignore", "multiply"]
+Animated = Literal["refuse", "first_frame"]
 
 
 class JobOptions(TypedDict, total=False):
@@ -16,6 +17,8 @@ class JobOptions(TypedDict, total=False):
     """`transparent`, a CSS colour name, `#RRGGBB` or `#RRGGBBAA`."""
     model: str | None
     existing_alpha: ExistingAlpha | None
+    animated: Animated | None
+    """Photos of several frames or pages."""
     webhook_url: str | None
     labels: Mapping[str, str] | None
     outputs: "Sequence[OutputOptions] | None"

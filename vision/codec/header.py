@@ -10,14 +10,28 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Literal, TypeAlias, cast
 
 from PIL import Image
 
+from vision.codec import bmff, gif, tiff
+from vision.codec.bmff import Crop, Primaries
+from vision.codec.signature import SIGNATURE_BYTES, InputFormat, format_of
 from vision.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-InputFormat: TypeAlias = Literal["jpeg", "png", "webp"]
+Animated: TypeAlias = Literal["refuse", "first_frame"]
+"""What becomes of a file of several frames or pages."""
 
-PILLOW_FORMATS: Final = ("JPEG", "PNG", "WEBP")
+PILLOW_NAMES: Final[dict[InputFormat, str]] = {
+    "jpeg": "JPEG",
+    "png": "PNG",
+    "webp": "WEBP",
+    "tiff": "TIFF",
+    "bmp": "BMP",
+    "gif": "GIF",
+    "avif": "AVIF",
+}
+"""Formats that Pillow reads; a photo is opened as the one format that its first bytes name."""
+PILLOW_FORMATS: Final = tuple(PILLOW_NAMES.values())
 UNREADABLE: Final = (
     OSError,
     SyntaxError,
@@ -27,14 +41,14 @@ UNREADABLE: Final = (
     KeyError,
     TypeError,
     OverflowError,
+    RuntimeError,
     struct.error,
     zlib.error,
 )
-"""What Pillow raises on files that are cut off or damaged; all of it means `failed_to_read_image`."""
+"""What Pillow, libavif and libheif raise on files that are cut off or damaged: `failed_to_read_image`."""
 
 _BOMBS: Final = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _ORIENTATION_TAG: Final = 0x0112
-_LONGEST_SIGNATURE: Final = 12
 _MEGA: Final = 1_000_000
 
 
@@ -49,21 +63,31 @@ class Limits:
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """Claims of the header. `width_px` and `height_px` are as stored, `upright_hw` as shown."""
+    """Claims of the header. `width_px` and `height_px` are as stored (of the `crop`, if any), `upright_hw` as shown.
+
+    `orientation`: EXIF's number, wherever the format keeps it. `frames` is counted up to 2, pages are frames.
+    `bits` and `is_inverted` are those of a TIFF, `crop` and `primaries` those of AVIF and HEIF.
+    """
 
     format: InputFormat
     width_px: int
     height_px: int
-    mode: str
-    has_alpha: bool
     orientation: int
-    frames: int
+    frames: int = 1
+    bits: int = 8
+    is_inverted: bool = False
+    crop: Crop | None = None
+    primaries: Primaries = "srgb"
+
+    @property
+    def coded_hw(self) -> tuple[int, int]:
+        """(height, width) that a decoder comes to, before it crops and turns."""
+        return (self.height_px, self.width_px) if self.crop is None else self.crop.coded_hw
 
     @property
     def upright_hw(self) -> tuple[int, int]:
-        """(height, width) once the EXIF orientation is applied."""
-        hw = (self.height_px, self.width_px)
-        return (hw[1], hw[0]) if self.is_turned else hw
+        """(height, width) as shown."""
+        return (self.width_px, self.height_px) if self.is_turned else (self.height_px, self.width_px)
 
     @property
     def is_turned(self) -> bool:
@@ -76,17 +100,18 @@ class ImageHeader:
         return self.width_px * self.height_px / _MEGA
 
 
-def probe(source: bytes | BinaryIO | Path, limits: Limits) -> ImageHeader:
-    """Read the header of a JPEG, PNG or WebP and hold it against the limits; no pixel is decoded.
+def probe(source: bytes | BinaryIO | Path, limits: Limits, *, animated: Animated = "refuse") -> ImageHeader:
+    """Read a photo's header and hold it against the limits; no pixel is decoded.
 
     The file's first bytes decide its format, never its name. A stream is read from its start and left there.
-    Phones write JPEGs with a second picture behind the first (MPO): that is a JPEG of one frame here. An animated
-    PNG or WebP is refused: a first frame picked in silence is seldom the product photo that was meant.
+    Phones write JPEGs with a second picture behind the first (MPO): that is a JPEG of one frame here, as a HEIF of
+    several pictures is that of its primary one. Files of several frames (GIF, PNG, WebP, AVIF) or pages (TIFF) are
+    refused unless `animated` says to take the first: one picked in silence is seldom the product photo that was meant.
     `Image.MAX_IMAGE_PIXELS` stays as it is, because it belongs to the whole process: these limits are checked here.
     Its own fence (an error at 179 megapixels) stands behind them; its warning counts as that error where a process
     turns warnings into errors.
 
-    Raises ImageError: invalid_file_type, file_too_large, resolution_too_high, failed_to_read_image.
+    Raises ImageError: invalid_file_type, animated_image, file_too_large, resolution_too_high, failed_to_read_image.
     """
     with _stream(source) as stream:
         size_bytes = stream.seek(0, SEEK_END)
@@ -95,13 +120,22 @@ def probe(source: bytes | BinaryIO | Path, limits: Limits) -> ImageHeader:
             raise ImageError("file_too_large", f"{size_bytes} bytes; at most {limits.max_bytes} are accepted.")
         if size_bytes == 0:
             raise ImageError("failed_to_read_image", "The file is empty.")
-        found = _sniff(stream.read(_LONGEST_SIGNATURE))
+        found = format_of(stream.read(SIGNATURE_BYTES))
         stream.seek(0)
-        header = _read(stream, found, limits)
+        header = _read(stream, found, size_bytes)
         stream.seek(0)
-    if header.frames > 1:
-        raise ImageError("invalid_file_type", "The picture is animated; send a still JPEG, PNG or WebP.")
+    height_px, width_px = header.coded_hw
+    check_size(width_px, height_px, limits)
+    require_still(header.format, animated, is_animated=header.frames > 1)
     return header
+
+
+def require_still(input_format: str, animated: Animated, *, is_animated: bool) -> None:
+    """`ImageError` animated_image for a photo of several frames, unless the first of them shall be taken."""
+    if is_animated and animated == "refuse":
+        what = "several pages" if input_format == "tiff" else "several frames"
+        detail = f"The {input_format} has {what}; send one picture, or animated=first_frame to take the first."
+        raise ImageError("animated_image", detail)
 
 
 @contextmanager
@@ -113,28 +147,22 @@ def _stream(source: bytes | BinaryIO | Path) -> "Iterator[BinaryIO]":
         yield BytesIO(source) if isinstance(source, bytes) else source
 
 
-def _sniff(start: bytes) -> InputFormat:
-    if start.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if start.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
-        return "webp"
-    raise ImageError("invalid_file_type", "Not a JPEG, PNG or WebP file.")
-
-
-def _read(stream: BinaryIO, found: InputFormat, limits: Limits) -> ImageHeader:
+def _read(stream: BinaryIO, found: InputFormat, size_bytes: int) -> ImageHeader:
     try:
-        with Image.open(stream, formats=PILLOW_FORMATS) as image:
-            check_size(image.width, image.height, limits)
+        if found == "tiff":
+            return ImageHeader(found, **vars(tiff.read_claims(stream)))
+        if found == "gif":
+            return ImageHeader(found, orientation=1, **vars(gif.read_claims(stream.read())))
+        if found in {"avif", "heif"}:
+            claims = vars(bmff.read_claims(stream, size_bytes))
+            return ImageHeader(claims.pop("codec"), **claims)
+        with Image.open(stream, formats=(PILLOW_NAMES[found],)) as image:
             return ImageHeader(
                 format=found,
                 width_px=image.width,
                 height_px=image.height,
-                mode=image.mode,
-                has_alpha=image.has_transparency_data,
                 orientation=orientation_of(image),
-                frames=1 if found == "jpeg" else int(getattr(image, "n_frames", 1)),
+                frames=1 if found == "jpeg" else min(int(getattr(image, "n_frames", 1)), 2),
             )
     except _BOMBS as error:
         raise ImageError("resolution_too_high", "Far more pixels than any photo has.") from error
@@ -155,7 +183,7 @@ def check_size(width_px: int, height_px: int, limits: Limits) -> None:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """EXIF orientation 1..8 of an opened picture; 1 where EXIF is absent, damaged or says something else.
+    """EXIF orientation 1..8 of an opened JPEG, PNG or WebP; 1 where EXIF is absent, damaged or says something else.
 
     Reads `image.info` rather than `image.getexif()`, which decodes a PNG to look behind its pixels.
     """

@@ -11,6 +11,7 @@ from db.models import Fetch, Job
 from db.webhook_models import WebhookDelivery, WebhookEvent
 from tests.batches import cutout, items, jsonl, lines, post, read, submit, upload, zipped
 from tests.integration.api.support import CUTOUT, finish, photo, stored
+from vision.codec.signature import READ_HERE
 
 URL = "https://shop.example/photos/mug.jpg"
 
@@ -157,7 +158,7 @@ def test_a_look_ahead_makes_nothing(client, sessions, files) -> None:
         {
             "line": 2,
             "custom_id": "notes.txt",
-            "errors": [{"pointer": "", "code": "invalid_file_type", "detail": "Not a JPEG, PNG or WebP file."}],
+            "errors": [{"pointer": "", "code": "invalid_file_type", "detail": f"Not a {READ_HERE} file."}],
         }
     ]
     with sessions() as session:

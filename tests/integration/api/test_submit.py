@@ -49,6 +49,7 @@ def test_an_upload_is_stored_committed_and_rung_for(client: TestClient, files: P
         "outputs": [OutputParams("cutout", "webp", background="#ffffff").to_json()],
         "model": "unet-fast",
         "existing_alpha": "auto",
+        "animated": "refuse",
     }
     assert job["labels"] == {"sku": "MUG-1"}
     assert (files / "jobs" / job["id"].removeprefix("job_") / "input").read_bytes() == body
@@ -118,6 +119,7 @@ BAD_FIELDS = [
     ({"image_url": URL, "format": "jpg", "background": "transparent"}, "invalid_bg_color", "/background"),
     ({"image_url": URL, "model": "sam"}, "unknown_model", "/model"),
     ({"image_url": URL, "existing_alpha": "yes"}, "invalid_option", "/existing_alpha"),
+    ({"image_url": URL, "animated": "all"}, "invalid_option", "/animated"),
     ({"image_url": URL, "colour": "red"}, "unknown_field", "/colour"),
     ({"image_url": URL, "a/b~c": "red"}, "unknown_field", "/a~1b~0c"),
     ({"image_url": URL, "labels": ["sku"]}, "invalid_labels", "/labels"),

@@ -56,6 +56,7 @@ def test_colours_have_one_spelling() -> None:
         ({"outputs": [{"fill": "5%"}]}, "/outputs/0/fill", "invalid_scale"),
         ({"outputs": [{"position": "101%"}]}, "/outputs/0/position", "invalid_position"),
         ({"existing_alpha": "maybe"}, "/existing_alpha", "invalid_option"),
+        ({"animated": "last_frame"}, "/animated", "invalid_option"),
     ],
 )
 def test_a_bad_option_is_named(given: dict[str, object], pointer: str, code: str) -> None:

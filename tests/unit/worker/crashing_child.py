@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 
 from vision.codec.decode import Allocate, Decoded, decode
-from vision.codec.header import Limits
+from vision.codec.header import Animated, Limits
 from worker.decode_child import main
 
 HOARD: list[bytearray] = []
 
 
-def decode_or_misbehave(data: bytes, limits: Limits, allocate: Allocate) -> Decoded:
+def decode_or_misbehave(data: bytes, limits: Limits, allocate: Allocate, animated: Animated) -> Decoded:
     word, _, rest = data.partition(b" ")
     match word:
         case b"segfault":
@@ -34,7 +34,7 @@ def decode_or_misbehave(data: bytes, limits: Limits, allocate: Allocate) -> Deco
                 mark.touch()
                 os._exit(4)
             data = mark.with_suffix(".jpg").read_bytes()
-    return decode(data, limits, allocate)
+    return decode(data, limits, allocate, animated)
 
 
 if __name__ == "__main__":

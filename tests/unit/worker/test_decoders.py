@@ -78,7 +78,7 @@ def test_pixels_alpha_and_facts_come_over(pool: DecoderPool) -> None:
 @pytest.mark.parametrize(
     ("data", "code"),
     [
-        (b"GIF89a", "invalid_file_type"),
+        (b"%PDF-1.7", "invalid_file_type"),
         (b"", "failed_to_read_image"),
         (PHOTO[:200], "failed_to_read_image"),
         (bomb_png(), "resolution_too_high"),

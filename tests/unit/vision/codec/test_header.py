@@ -37,15 +37,8 @@ def test_reads_the_header_of_bytes_streams_and_files(name: str, tmp_path: Path) 
     assert (header.format, header.width_px, header.height_px) == (name.lower(), 80, 48)
     assert header.orientation == 6
     assert header.upright_hw == (80, 48)
-    assert not header.has_alpha
     assert probe(stream, LIMITS) == header == probe(path, LIMITS)
     assert stream.tell() == 0
-
-
-@pytest.mark.parametrize("name", ["PNG", "WEBP"])
-def test_says_that_there_is_alpha(name: str) -> None:
-    rgba = np.dstack([quadrants(), np.full((48, 80), 90, np.uint8)])
-    assert probe(save(rgba, name), LIMITS).has_alpha
 
 
 def test_a_phone_picture_with_a_second_frame_is_a_jpeg() -> None:
@@ -54,7 +47,7 @@ def test_a_phone_picture_with_a_second_frame_is_a_jpeg() -> None:
     assert (header.format, header.frames) == ("jpeg", 1)
 
 
-@pytest.mark.parametrize("name", ["GIF", "TIFF", "BMP", "ICO", "PPM", "PDF", "EPS", "JPEG2000", "AVIF", "PCX", "TGA"])
+@pytest.mark.parametrize("name", ["ICO", "PPM", "PDF", "EPS", "JPEG2000", "PCX", "TGA"])
 def test_other_formats_are_refused_by_their_bytes(name: str) -> None:
     assert code_of(save(Image.fromarray(quadrants()), name)) == "invalid_file_type"
 
@@ -67,7 +60,6 @@ def test_other_formats_are_refused_by_their_bytes(name: str) -> None:
         b"%PDF-1.7\n",
         b"8BPS\x00\x01" + bytes(64),
         b"SIMPLE  =                    T" + bytes(2880),
-        b"GIF89a/*" + bytes(20) + b"*/=1;alert(1)",
         b"PK\x03\x04" + bytes(40),
         b"<html>not found</html>",
         b"RIFF\x24\x00\x00\x00WAVEfmt ",
@@ -85,7 +77,7 @@ def test_a_jpeg_with_a_zip_behind_it_is_a_jpeg() -> None:
 @pytest.mark.parametrize("name", ["PNG", "WEBP"])
 def test_animations_are_refused(name: str) -> None:
     frames = [Image.fromarray(np.full((8, 8, 3), level, np.uint8)) for level in range(20)]
-    assert code_of(save(frames[0], name, save_all=True, append_images=frames[1:])) == "invalid_file_type"
+    assert code_of(save(frames[0], name, save_all=True, append_images=frames[1:])) == "animated_image"
 
 
 def test_an_empty_file_cannot_be_read() -> None:
