@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml client/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Packshot needs Python 3.11 or newer, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
-	    --constraint constraints.txt --editable ./client --editable '.[worker,onnx,embedded,train,demo,dev]'
+	    --constraint constraints.txt --editable ./client --editable '.[worker,onnx,embedded,train,tracing,demo,dev]'
 	@touch $@
 
 demo: $(STAMP) ## Start everything, cut out real photos, write out/demo/, stop (PHOTOS=folder for your own)

@@ -33,6 +33,7 @@ from api.stopping import on_stop_signal
 from api.watch import Watcher
 from config.logging import configure_logging
 from config.settings import Settings
+from config.tracing import Tracing, build_tracing
 from db.session import build_autocommit, build_engine, build_sessions
 from dispatch.celery_app import build_celery
 from dispatch.counters import Counters
@@ -53,10 +54,11 @@ def from_environment() -> FastAPI:
     return create_app(settings)
 
 
-def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
+def create_app(settings: Settings, *, models: Models | None = None, tracing: Tracing | None = None) -> FastAPI:
     """Build the application; nothing is called before the first request, so neither database nor broker must be up.
 
-    `models` are those in the package unless given. `ValueError` where database or broker URL are not set.
+    `models` are those in the package and `tracing` as the settings say unless given. `ValueError` where database or
+    broker URL are not set.
     """
     models = installed_models() if models is None else models
     engine = build_engine(settings.require_database_url(), pool_size=_POOL_SIZE)
@@ -78,6 +80,7 @@ def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
         metrics=metrics,
         watcher=watcher,
         limiter=Limiter(settings, counters, sessions, metrics),
+        tracing=tracing or build_tracing(settings, "api"),
     )
 
     @asynccontextmanager
@@ -88,6 +91,7 @@ def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
         context.doorbell.close()
         counters.close()
         engine.dispose()
+        context.tracing.close()
 
     app = FastAPI(
         title="Packshot",
@@ -98,6 +102,8 @@ def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
         lifespan=lifespan,
         # A redirect would send the caller's key once more, to another spelling of the same path.
         redirect_slashes=False,
+        # Its own tells of query strings, which may sign links. Ours is `config.tracing`.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.context = context
     for room in (
@@ -121,5 +127,5 @@ def create_app(settings: Settings, *, models: Models | None = None) -> FastAPI:
     service.add_docs(app)
     handlers.install(app)
     describe(app)
-    app.add_middleware(RequestMiddleware, metrics=context.metrics)
+    app.add_middleware(RequestMiddleware, metrics=context.metrics, tracing=context.tracing)
     return app

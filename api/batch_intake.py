@@ -17,6 +17,7 @@ from api.idempotency import Answer, commit_once, look
 from api.intake import remove_files
 from api.problems import ProblemError, from_job_error, job_problem
 from api.uploads import Form, Upload
+from config.tracing import CURRENT
 from db import uploads
 from db.batch_models import LineSource
 from jobs import batch_work, batches, service
@@ -161,6 +162,7 @@ def accept_batch(
         skip_invalid=asked.flags.skip_invalid,
         base_url=base_url,
         deadline_at=asked.deadline,
+        traceparent=CURRENT.get(),
     )
     return store_and_commit(context, new, asked.file, ticket=ticket)
 

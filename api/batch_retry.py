@@ -11,6 +11,7 @@ from api.batch_intake import OF_THE_BATCH, line_terms, store_and_commit
 from api.context import Context
 from api.idempotency import Answer, look
 from api.problems import ProblemError, from_job_error
+from config.tracing import CURRENT
 from db import uploads
 from db.batch_models import Batch, LineSource, Upload
 from jobs import batches, rerun
@@ -104,6 +105,7 @@ def accept_retry(
             base_url=base_url,
             deadline_at=schedule.deadline,
             retry_of=batch.id,
+            traceparent=CURRENT.get(),
         )
         manifest.seek(0)
         return store_and_commit(context, new, manifest, ticket=ticket)

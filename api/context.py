@@ -9,6 +9,7 @@ from api.limits import Limiter
 from api.metrics import Metrics
 from api.watch import Watcher
 from config.settings import Settings
+from config.tracing import Tracing
 from db.session import Sessions
 from dispatch.doorbell import Doorbell
 from jobs.egress import Policy
@@ -32,6 +33,7 @@ class Context:
     metrics: Metrics
     watcher: Watcher
     limiter: Limiter
+    tracing: Tracing
     workers_within_s: float  # a worker not heard of for longer is not live
 
     @property

@@ -4,6 +4,7 @@ import re
 import secrets
 import time
 from collections.abc import MutableMapping
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -12,11 +13,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.limits import rate_limit_headers
 from api.metrics import Metrics
+from config.tracing import CURRENT, Kind, Silent, Span, Tracing, parse_traceparent, trace_id_of
 
 log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+_OFF = Silent()
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -37,6 +40,20 @@ def request_id_of(scope: MutableMapping[str, Any]) -> str:
     return str(state["request_id"])
 
 
+def _begin(tracing: Tracing, scope: MutableMapping[str, Any], request_id: str) -> Span:
+    """The request as a span of the caller's trace, where the caller names one; `_account` ends it."""
+    given = Headers(scope=scope).getlist("traceparent")
+    parent = parse_traceparent(given[0]) if len(given) == 1 else None
+    if scope["path"] in _QUIET:
+        return _OFF.start("probe", parent=parent)
+    return tracing.start(
+        scope["method"],
+        parent=parent,
+        kind=Kind.SERVER,
+        attributes={"http.request.method": scope["method"], "packshot.request_id": request_id},
+    )
+
+
 def route_template(scope: MutableMapping[str, Any]) -> str:
     """The route's path with its placeholders, so that metrics and logs name routes and not jobs."""
     return str(getattr(scope.get("route"), "path", None) or "unmatched")
@@ -45,9 +62,10 @@ def route_template(scope: MutableMapping[str, Any]) -> str:
 class RequestMiddleware:
     """Plain ASGI, so that bodies stream through it in both directions."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -57,6 +75,10 @@ class RequestMiddleware:
         request_id = request_id_of(scope)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        span = _begin(self._tracing, scope, request_id)
+        CURRENT.set(span.traceparent)
+        if span.traceparent is not None:
+            structlog.contextvars.bind_contextvars(trace_id=trace_id_of(span.traceparent))
         begun = time.perf_counter()
         status = 500  # unless a response begins
         took_s: float | None = None
@@ -78,10 +100,14 @@ class RequestMiddleware:
         try:
             await self._app(scope, receive, send_with_headers)
         finally:
-            self._account(scope, status, time.perf_counter() - begun if took_s is None else took_s)
+            self._account(scope, span, status, time.perf_counter() - begun if took_s is None else took_s)
 
-    def _account(self, scope: Scope, status: int, took_s: float) -> None:
+    def _account(self, scope: Scope, span: Span, status: int, took_s: float) -> None:
         route = route_template(scope)
+        span.note({"http.route": route, "http.response.status_code": status})
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            span.fail(str(status))
+        span.end(name=f"{scope['method']} {route}")
         self._metrics.observe(scope["method"], route, status, took_s)
         if route not in _QUIET:
             # The path, never the query string: a caller may have put a secret there.

@@ -10,6 +10,7 @@ from fastapi import Header
 from api.context import Context
 from api.problems import ProblemError, from_job_error
 from api.uploads import FILE_FIELD, Form
+from config.tracing import CURRENT
 from jobs.errors import FieldError, JobError
 from jobs.fields import judge
 from jobs.filenames import clean_filename, filename_of_url
@@ -51,6 +52,7 @@ class Submission:
             retention=retention,
             priority=self.schedule.priority,
             deadline=self.schedule.deadline,
+            traceparent=CURRENT.get(),
         )
 
 

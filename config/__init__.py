@@ -1,1 +1,1 @@
-"""Settings and logging."""
+"""Settings, logging and tracing."""

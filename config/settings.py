@@ -81,6 +81,11 @@ class Settings(BaseSettings):
         description="One JSON object a line (`json`), or for eyes (`console`); `auto` is `console` on a terminal.",
     )
 
+    otlp_url: str | None = Field(
+        default=None,
+        description="Collector that traces are sent to by OTLP/HTTP, such as `http://collector:4318`; none by default.",
+    )
+
     # HTTP
     host: str = Field(default="127.0.0.1", description="Address that the API listens on.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port that the API listens on.")

@@ -86,6 +86,7 @@ class Batch(Base):
     item_webhooks: Mapped[bool] = mapped_column(server_default=text("false"))
     skip_invalid: Mapped[bool] = mapped_column(server_default=text("false"))
     base_url: Mapped[str] = mapped_column(server_default="")
+    traceparent: Mapped[str | None]
     deadline_at: Mapped[datetime | None]
 
     due_at: Mapped[datetime | None] = mapped_column(server_default=func.now())  # null while no worker need look at it

@@ -177,6 +177,7 @@ class Job(Claimable, Base):
     labels: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     webhook_url: Mapped[str | None]
     base_url: Mapped[str] = mapped_column(server_default="")  # of the API as the caller saw it: webhooks name it too
+    traceparent: Mapped[str | None]  # the trace that its work belongs to, see `config.tracing`
 
     verdict: Mapped[Verdict | None] = mapped_column(text_enum(Verdict, "verdict"))
     reasons: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))

@@ -5,6 +5,7 @@ attempt number is the fencing token.
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import eq, gt
 from typing import Any
@@ -24,6 +25,19 @@ from db.webhook_models import DeliveryStatus, WebhookDelivery
 FETCHES = FairQueues("fetches", "job_id", "due_at IS NOT NULL", "host_md5", "last_fetched_at", has_priority=True)
 
 
+@dataclass(frozen=True)
+class TakenFetch:
+    """A download that a worker took, with what its job says of it; `status` is the job's."""
+
+    job_id: UUID
+    attempt: int
+    status: JobStatus
+    url: str | None
+    api_key_id: UUID
+    params: dict[str, Any]
+    traceparent: str | None
+
+
 def add_fetches(session: Session, job_ids: Sequence[UUID]) -> None:
     """The photos of these jobs, which are committed with them, are to be downloaded: due at once."""
     if job_ids:
@@ -34,11 +48,10 @@ def add_fetches(session: Session, job_ids: Sequence[UUID]) -> None:
 
 def claim_fetches(
     session: Session, *, limit: int, lease_s: float, busy_hosts: Collection[str] = (), first: int = 0
-) -> Sequence[tuple[UUID, int, JobStatus, str | None, UUID, dict[str, Any]]]:
+) -> list[TakenFetch]:
     """Take due downloads: attempt + 1, not due again before the lease is over. Those of `busy_hosts` are left.
 
-    Keys take turns; of a key the oldest of lane `first` leads. Returns (job id, attempt, the job's status, its source
-    URL, its key, the job's options), best first.
+    Keys take turns; of a key the oldest of lane `first` leads. Returns them best first.
     """
     due = FETCHES.lock_due(session, limit=limit, busy=busy_hosts, first=first)
     if not due:
@@ -47,16 +60,15 @@ def claim_fetches(
         update(Fetch)
         .where(Fetch.job_id.in_(due), Job.id == Fetch.job_id)
         .values(attempt=Fetch.attempt + 1, due_at=func.now() + timedelta(seconds=lease_s))
-        .returning(Fetch.job_id, Fetch.attempt, Job.status, Job.source_url, Fetch.api_key_id, Job.params)
+        .returning(
+            Fetch.job_id, Fetch.attempt, Job.status, Job.source_url, Fetch.api_key_id, Job.params, Job.traceparent
+        )
         .execution_options(synchronize_session=False)
     )
-    rows = {row.job_id: row for row in claimed}
+    rows = {row.job_id: TakenFetch(*row) for row in claimed}
     key_ids = sorted({row.api_key_id for row in rows.values()})
     take_turn(session, key_ids, column=ApiKey.last_fetched_at)
-    return [
-        (row.job_id, row.attempt, row.status, row.source_url, row.api_key_id, row.params)
-        for row in map(rows.__getitem__, due)
-    ]
+    return [rows[job_id] for job_id in due]
 
 
 def host_of(url: ColumnElement[Any] | InstrumentedAttribute[Any]) -> ColumnElement[str]:

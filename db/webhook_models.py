@@ -97,6 +97,7 @@ class WebhookEvent(Base):
     batch_id: Mapped[UUID | None] = mapped_column(ForeignKey("batches.id", ondelete="CASCADE"))
     type: Mapped[str]
     body: Mapped[str]
+    traceparent: Mapped[str | None]  # of the job or batch
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

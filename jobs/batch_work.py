@@ -5,7 +5,7 @@ told so, and the cursor moves on with the rows that it counts, so a line becomes
 """
 
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -173,15 +173,25 @@ def no_room(session: Session, api_key_id: UUID, jobs: int, quota: int | None) ->
     return JobError("queue_full", detail, retryable=True)
 
 
-def expand(session: Session, batch: Batch, lines: Sequence[Line], terms: Terms) -> bool:
-    """Make jobs of lines. False when the batch is no longer ours."""
+def expand(
+    session: Session,
+    batch: Batch,
+    lines: Sequence[Line],
+    terms: Terms,
+    *,
+    trace: Callable[[Line], str | None] = lambda _: None,
+) -> bool:
+    """Make jobs of lines, each in the trace that `trace` tells. False when the batch is no longer ours."""
     if not _advance(session, batch, lines, terms):
         return False
     ids = {line.upload_id for line in lines if line.upload_id is not None}
     taken = uploads.take(session, ids, api_key_id=batch.api_key_id) if ids else {}
     now = session.scalars(func.now()).one()
     kept = longest_retention(session, batch.api_key_id, default=terms.files_retention)
-    made = [_job_row(batch, line, taken, now, line.schedule.retention or kept) for line in lines]
+    made = [
+        {**_job_row(batch, line, taken, now, line.schedule.retention or kept), "traceparent": trace(line)}
+        for line in lines
+    ]
     rows.add_jobs(session, made)
     if heard := [row["id"] for row in made if not row["is_quiet"]]:
         jobs = rows.jobs_by_id(session, heard)

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import func
 from sqlalchemy.orm import Session
 
+from config.tracing import trace_id_of
 from db import batches as rows
 from db.base import JobStatus
 from db.batch_models import BadLine, Batch, BatchStatus, LineSource
@@ -40,6 +41,7 @@ class NewBatch:
     base_url: str
     deadline_at: datetime | None = None
     retry_of: UUID | None = None
+    traceparent: str | None = None
 
 
 class BatchNotFoundError(JobError):
@@ -52,6 +54,14 @@ class BatchNotFoundError(JobError):
 def public_id(batch_id: UUID) -> str:
     """`batch_` and 32 hexadecimal digits."""
     return BATCH_PREFIX + batch_id.hex
+
+
+def about(batch: Batch) -> dict[str, object]:
+    """What a log tells it by."""
+    subject: dict[str, object] = {"batch_id": public_id(batch.id), "attempt": batch.attempt}
+    if batch.traceparent is not None:
+        subject["trace_id"] = trace_id_of(batch.traceparent)
+    return subject
 
 
 def create(session: Session, new: NewBatch) -> Batch:

@@ -115,6 +115,7 @@ def _claimed_output(session: Session, terms: Terms, output: Output) -> ClaimedJo
         output_id=output.id,
         batch_id=job.batch_id,
         filename=job.filename,
+        traceparent=job.traceparent,
     )
 
 
@@ -161,4 +162,5 @@ def _claimed(session: Session, terms: Terms, job: Job, *, is_told: bool) -> Clai
         filename=job.filename,
         model_version=model_version,
         batch_id=job.batch_id,
+        traceparent=job.traceparent,
     )

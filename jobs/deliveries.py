@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import func
 from sqlalchemy.orm import Session
 
+from config.tracing import trace_id_of
 from db import deliveries as rows
 from db import keys
 from db import webhooks as endpoint_rows
@@ -38,14 +39,25 @@ class ClaimedDelivery:
     event_id: str
     body: bytes
     secrets: tuple[str, ...]  # the newest first; more than one after a rotation
-    is_ping: bool
+    event_type: str
     job_id: UUID | None = None  # what the event is about; neither for a ping
     batch_id: UUID | None = None
+    traceparent: str | None = None
 
     @property
     def lane(self) -> str:
         """What one slow receiver is known by, as `db.deliveries.claim` sees it."""
         return lane_of(self.target.endpoint_id, self.url)
+
+    @property
+    def is_ping(self) -> bool:
+        """Whether it is a test of its endpoint."""
+        return self.event_type == PING
+
+    @property
+    def host(self) -> str:
+        """The authority of its URL, which may have a secret in its path."""
+        return lane_of(None, self.url)
 
     @property
     def about(self) -> dict[str, object]:
@@ -55,6 +67,8 @@ class ClaimedDelivery:
             subject["job_id"] = job_public_id(self.job_id)
         if self.batch_id is not None:
             subject["batch_id"] = BATCH_PREFIX + self.batch_id.hex
+        if self.traceparent is not None:
+            subject["trace_id"] = trace_id_of(self.traceparent)
         return subject
 
 
@@ -103,9 +117,10 @@ def _claimed(session: Session, delivery: WebhookDelivery, now: datetime) -> Clai
         event_id=EVENT_PREFIX + delivery.event_id.hex,
         body=delivery.event.body.encode(),
         secrets=tuple(secrets),
-        is_ping=delivery.event.type == PING,
+        event_type=delivery.event.type,
         job_id=delivery.event.job_id,
         batch_id=delivery.event.batch_id,
+        traceparent=delivery.event.traceparent,
     )
 
 

@@ -36,6 +36,7 @@ class _Event:
     job_id: UUID | None = None
     batch_id: UUID | None = None
     url: str | None = None  # told besides the endpoints
+    traceparent: str | None = None
 
 
 def record(session: Session, job: Job) -> bool:
@@ -55,6 +56,7 @@ def record_batch(session: Session, batch: Batch) -> bool:
         at=batch.completed_at or datetime.now(UTC),
         batch_id=batch.id,
         url=batch.webhook_url,
+        traceparent=batch.traceparent,
         data={
             "id": public_id,
             "status": batch.status.value,
@@ -117,6 +119,7 @@ def _of_job(job: Job, event_type: str) -> _Event:
         at=at or datetime.now(UTC),
         job_id=job.id,
         url=job.webhook_url if is_end else None,
+        traceparent=job.traceparent,
         data={
             "id": public_id,
             "status": event_type.removeprefix("job."),
@@ -175,6 +178,7 @@ def _event_row(event: _Event, sequence: int) -> dict[str, Any]:
         "batch_id": event.batch_id,
         "type": event.type,
         "body": text,
+        "traceparent": event.traceparent,
     }
 
 

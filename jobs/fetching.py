@@ -9,11 +9,13 @@ from uuid import UUID
 from sqlalchemy import func
 from sqlalchemy.orm import Session
 
+from config.tracing import trace_id_of
 from db import jobs as rows
 from db import outgoing
 from db.base import JobStatus
 from jobs import events, lanes
 from jobs.errors import JobError
+from jobs.ids import job_public_id
 from jobs.lanes import Lane
 from jobs.lifecycle import retry_delay
 from jobs.params import animated_of
@@ -34,11 +36,20 @@ class ClaimedFetch:
     url: str
     api_key_id: UUID
     animated: Animated = "refuse"
+    traceparent: str | None = None
 
     @property
     def host(self) -> str:
         """The authority of the URL, as `db.outgoing.host_of` sees it."""
         return host_of(self.url)
+
+    @property
+    def about(self) -> dict[str, object]:
+        """What a log tells it by."""
+        subject: dict[str, object] = {"job_id": job_public_id(self.job_id), "attempt": self.attempt}
+        if self.traceparent is not None:
+            subject["trace_id"] = trace_id_of(self.traceparent)
+        return subject
 
 
 @dataclass(frozen=True)
@@ -64,13 +75,15 @@ def claim(
 ) -> list[ClaimedFetch]:
     """Take due downloads, fair between keys and by lane. Those of jobs that are final meanwhile are settled here."""
     claimed = []
-    for job_id, attempt, status, url, api_key_id, params in outgoing.claim_fetches(
-        session, limit=limit, lease_s=lease_s, busy_hosts=busy_hosts, first=draw()
-    ):
-        if status is JobStatus.QUEUED and url is not None:
-            claimed.append(ClaimedFetch(job_id, attempt, url, api_key_id, animated_of(params)))
+    for taken in outgoing.claim_fetches(session, limit=limit, lease_s=lease_s, busy_hosts=busy_hosts, first=draw()):
+        job_id, attempt = taken.job_id, taken.attempt
+        if taken.status is JobStatus.QUEUED and taken.url is not None:
+            animated = animated_of(taken.params)
+            claimed.append(ClaimedFetch(job_id, attempt, taken.url, taken.api_key_id, animated, taken.traceparent))
         else:
-            outgoing.settle_fetch(session, job_id, attempt=attempt, due_at=None, last_error=f"job is {status.value}")
+            outgoing.settle_fetch(
+                session, job_id, attempt=attempt, due_at=None, last_error=f"job is {taken.status.value}"
+            )
     return claimed
 
 

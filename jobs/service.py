@@ -58,6 +58,7 @@ def columns_of(new: NewJob) -> dict[str, Any]:
         "source_url": new.source if isinstance(new.source, str) else None,
         "upload_id": new.upload_id,
         "is_quiet": new.is_quiet,
+        "traceparent": new.traceparent,
         **photo,
         **item,
     }

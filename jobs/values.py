@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from config.tracing import trace_id_of
 from db.base import Verdict
 from db.models import Job, Output
 from jobs.ids import BATCH_PREFIX, job_public_id
@@ -55,6 +56,7 @@ class NewJob:
     upload_id: UUID | None = None
     is_quiet: bool = False
     item: Item | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class ClaimedJob:
     model_version: str = ""
     """Id of the version that its model stood for when it was claimed; empty where this worker has no such model."""
     batch_id: UUID | None = None
+    traceparent: str | None = None
 
     @property
     def table(self) -> type[Job] | type[Output]:
@@ -113,6 +116,8 @@ class ClaimedJob:
         subject: dict[str, object] = {"job_id": job_public_id(self.id), "attempt": self.attempt}
         if self.batch_id is not None:
             subject["batch_id"] = BATCH_PREFIX + self.batch_id.hex
+        if self.traceparent is not None:
+            subject["trace_id"] = trace_id_of(self.traceparent)
         return subject
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from sqlalchemy import func, select, update
 
 from config.settings import Settings
+from config.tracing import Tracing
 from db.base import JobStatus
 from db.models import Job, Matte, Output
 from db.webhook_models import WebhookEvent
@@ -46,13 +47,13 @@ def png(image: np.ndarray) -> bytes:
 class GpuWorld:
     """One worker in this process and what it sees."""
 
-    def __init__(self, settings: Settings, models: Models | None = None) -> None:
+    def __init__(self, settings: Settings, models: Models | None = None, *, tracing: Tracing | None = None) -> None:
         self.segmenter = FakeSegmenter()
         self.storage = FlakyStorage(settings.files_path)
         self.celery: Celery = build_celery(settings)
         self.doorbell = Doorbell(settings, self.celery)
         made = models or fake_models(self.segmenter)
-        self.res = gpu.assemble(settings, made, self.doorbell, storage=self.storage)
+        self.res = gpu.assemble(settings, made, self.doorbell, storage=self.storage, tracing=tracing)
         with self.res.sessions.begin() as session:
             self.key = make_key(session).id
 

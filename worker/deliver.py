@@ -2,11 +2,12 @@
 
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from config.tracing import Kind, Silent, Tracing, attributes_of
 from db.session import Sessions
 from jobs import deliveries
 from jobs.deliveries import ClaimedDelivery
@@ -27,11 +28,22 @@ class Delivering:
     client: HttpClient
     timeout_s: float
     disable_after: timedelta  # an endpoint that fails for longer
+    tracing: Tracing = field(default_factory=Silent)
 
 
 def run(needs: Delivering, delivery: ClaimedDelivery) -> None:
     """Send a claimed delivery and settle it. Never in a transaction meanwhile."""
-    attempt = post(needs.client, delivery, timeout_s=needs.timeout_s)
+    with needs.tracing.start(
+        f"webhook {delivery.event_type}",
+        parent=delivery.traceparent,
+        kind=Kind.CLIENT,
+        attributes={**attributes_of(delivery.about), "http.request.method": "POST", "server.address": delivery.host},
+    ) as span:
+        attempt = post(needs.client, delivery, timeout_s=needs.timeout_s, traceparent=span.traceparent)
+        if attempt.http_status is not None:
+            span.note({"http.response.status_code": attempt.http_status})
+        if classify(attempt.http_status) is not Judgement.DELIVERED:
+            span.fail(str(attempt.http_status or "call_failed"))
     with needs.sessions.begin() as session:
         settled = deliveries.settle(session, delivery, attempt, rng=random.Random(), disable_after=needs.disable_after)
     log.info(
@@ -43,13 +55,14 @@ def run(needs: Delivering, delivery: ClaimedDelivery) -> None:
     )
 
 
-def post(client: HttpClient, delivery: ClaimedDelivery, *, timeout_s: float) -> Attempt:
+def post(client: HttpClient, delivery: ClaimedDelivery, *, timeout_s: float, traceparent: str | None = None) -> Attempt:
     """ONE POST: no redirects, one deadline, little of the answer read. No database."""
     now = datetime.now(UTC)
     headers = {
         "Content-Type": "application/json",
         "User-Agent": "Packshot",
         **signed_headers(delivery.secrets, event_id=delivery.event_id, now=now, body=delivery.body),
+        **({} if traceparent is None else {"traceparent": traceparent}),
     }
     started = time.monotonic()
     status: int | None = None

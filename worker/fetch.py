@@ -3,7 +3,7 @@
 import hashlib
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import BinaryIO, cast
 from urllib.parse import urljoin
@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 import structlog
 
 from config.settings import Settings
+from config.tracing import Kind, Silent, Tracing, attributes_of
 from db.session import Sessions
 from dispatch.counters import Counters
 from dispatch.doorbell import Doorbell
@@ -55,16 +56,20 @@ class Fetching:
     client: HttpClient
     bell: Doorbell
     counters: Counters
+    tracing: Tracing = field(default_factory=Silent)
 
 
 def run(needs: Fetching, fetch: ClaimedFetch) -> None:
     """Download a claimed photo, store it, make its job due; or settle why not. Never in a transaction meanwhile."""
     started = time.monotonic()
-    try:
-        stored = store_photo(fetch, needs.settings, needs.client, needs.storage)
-    except DownloadError as failure:
-        _settle_failure(needs, fetch, failure)
-        return
+    about = {**attributes_of(fetch.about), "http.request.method": "GET", "server.address": fetch.host}
+    with needs.tracing.start("fetch", parent=fetch.traceparent, kind=Kind.CLIENT, attributes=about) as span:
+        try:
+            stored = store_photo(fetch, needs.settings, needs.client, needs.storage)
+        except DownloadError as failure:
+            span.fail(failure.error.code)
+            _settle_failure(needs, fetch, failure)
+            return
     fetch_ms = round((time.monotonic() - started) * 1000)
     with needs.sessions.begin() as session:
         arrived = fetching.arrive(session, fetch, stored, fetch_ms=fetch_ms)

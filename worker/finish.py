@@ -98,7 +98,8 @@ class Finisher:
             metrics=stages.as_metrics(),
             matte=matte,
         )
-        self._complete(job, outcome, list(files))
+        with stages.trace("commit"):
+            self._complete(job, outcome, list(files))
 
     def _store(self, files: dict[str, tuple[bytes, Served]]) -> None:
         """All or none, as far as the store lets us; what stays behind is swept as an orphan."""

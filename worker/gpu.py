@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import Engine
 
 from config.settings import Settings
+from config.tracing import Tracing, build_tracing
 from db import claims
 from db.session import Sessions, build_engine, build_sessions
 from dispatch.doorbell import Doorbell
@@ -50,6 +51,7 @@ class Resources:
     intake_pool: ThreadPoolExecutor
     finish_pool: ThreadPoolExecutor
     stop: threading.Event
+    tracing: Tracing
 
     def close(self) -> None:
         """Give everything back, once no drain runs."""
@@ -58,6 +60,7 @@ class Resources:
         self.decoders.close()
         self.doorbell.close()
         self.engine.dispose()
+        self.tracing.close()
 
 
 def load_models(settings: Settings, source: PackagedModels | None = None) -> Models:
@@ -107,8 +110,18 @@ class GpuIdentity:
         return self.models.problem
 
 
-def assemble(settings: Settings, models: Models, doorbell: Doorbell, *, storage: Storage | None = None) -> Resources:
-    """Put a worker together around its models. Decoder processes start here; the heartbeat is not started."""
+def assemble(
+    settings: Settings,
+    models: Models,
+    doorbell: Doorbell,
+    *,
+    storage: Storage | None = None,
+    tracing: Tracing | None = None,
+) -> Resources:
+    """Put a worker together around its models. Decoder processes start here; the heartbeat is not started.
+
+    Store and tracing are as the settings say unless given.
+    """
     cores = os.cpu_count() or 1
     finish_threads = settings.encode_threads or min(4, cores)
     decode_processes = settings.decode_processes or min(2, cores)
@@ -149,4 +162,5 @@ def assemble(settings: Settings, models: Models, doorbell: Doorbell, *, storage:
         intake_pool=ThreadPoolExecutor(decode_processes + 1, thread_name_prefix="intake"),
         finish_pool=ThreadPoolExecutor(finish_threads, thread_name_prefix="finish"),
         stop=threading.Event(),
+        tracing=tracing or build_tracing(settings, KIND),
     )

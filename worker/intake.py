@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from config.tracing import Tracing
 from jobs.errors import JobError
 from jobs.values import ClaimedJob
 from storage.port import ObjectNotFoundError, Storage
@@ -37,13 +38,13 @@ class Intake:
     decoders: DecoderPool
     models: Models
 
-    def take(self, job: ClaimedJob) -> Photo:
-        """Read, decode in a child process, letterbox.
+    def take(self, job: ClaimedJob, *, tracing: Tracing | None = None, traceparent: str | None = None) -> Photo:
+        """Read, decode in a child process, letterbox; `traceparent` is what its stages are traced under.
 
         `JobError` (`matte_lost` for a further output, which never asks the network), `ImageError`,
         `StorageUnavailableError`, `ObjectNotFoundError`.
         """
-        stages = Stages({"queue_ms": job.queue_ms})
+        stages = Stages({"queue_ms": job.queue_ms}, tracing=tracing, traceparent=traceparent)
         # A further output asks no network: whatever model its matte is of.
         segmenter = self.models.default if job.output_id else self.models.get(job.model_version or job.params.model)
         with stages.time("decode_ms"):

@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from structlog.contextvars import bound_contextvars
 
 from config.settings import Settings
+from config.tracing import Silent, Tracing, build_tracing
 from db.session import Sessions, build_engine, build_sessions
 from dispatch.celery_app import build_celery
 from dispatch.counters import Counters
@@ -25,7 +26,6 @@ from dispatch.names import Bell
 from jobs import batch_work, batches, deliveries, fetching
 from jobs.egress import Policy
 from jobs.fields import Rules
-from jobs.ids import job_public_id
 from jobs.models import installed_models
 from jobs.registry import Catalog
 from storage.opening import open_storage
@@ -127,6 +127,7 @@ class IoResources:
     pool: ThreadPoolExecutor
     lanes: tuple[Lane, ...]
     stop: threading.Event = field(default_factory=threading.Event)
+    tracing: Tracing = field(default_factory=Silent)
 
     def close(self) -> None:
         """Let the work in flight end, then give everything back."""
@@ -136,10 +137,11 @@ class IoResources:
         self.bell.close()
         self.counters.close()
         self.engine.dispose()
+        self.tracing.close()
 
 
-def build(settings: Settings, *, client: HttpClient | None = None) -> IoResources:
-    """Set up an io worker process. A test hands in a client of its own."""
+def build(settings: Settings, *, client: HttpClient | None = None, tracing: Tracing | None = None) -> IoResources:
+    """Set up an io worker process. A test hands in a client or tracing of its own."""
     engine = build_engine(settings.require_database_url(), pool_size=_POOL_SIZE)
     sessions = build_sessions(engine)
     bell = Doorbell(settings, build_celery(settings))
@@ -148,21 +150,22 @@ def build(settings: Settings, *, client: HttpClient | None = None) -> IoResource
     calls = client or HttpClient(policy, lookups=2 * settings.io_concurrency)
     pool = ThreadPoolExecutor(2 * settings.io_concurrency + _BATCH_SLOTS, thread_name_prefix="io")
     stop = threading.Event()
+    traces = tracing or build_tracing(settings, "io")
     storage = open_storage(settings)
-    downloads = fetch.Fetching(settings, sessions, storage, calls, bell, counters)
-    calling = deliver.Delivering(sessions, calls, settings.webhook_timeout_s, settings.webhook_disable_after)
+    downloads = fetch.Fetching(settings, sessions, storage, calls, bell, counters, traces)
+    calling = deliver.Delivering(sessions, calls, settings.webhook_timeout_s, settings.webhook_disable_after, traces)
     catalog = Catalog(sessions, installed_models())
 
     def read_rules() -> Rules:
         return Rules(catalog.models().names, settings.model, policy, settings.max_megapixels)
 
-    batching = batch.Batching(settings, sessions, storage, bell, counters, read_rules, stop.is_set)
+    batching = batch.Batching(settings, sessions, storage, bell, counters, read_rules, stop.is_set, traces)
     lanes = (
         Lane("fetch", pool, partial(_claim_fetches, downloads), slots=settings.io_concurrency),
         Lane("batch", pool, partial(_claim_batches, batching), slots=_BATCH_SLOTS),
         Lane("deliver", pool, partial(_claim_deliveries, calling), slots=settings.io_concurrency),
     )
-    return IoResources(settings, engine, sessions, bell, counters, calls, pool, lanes, stop)
+    return IoResources(settings, engine, sessions, bell, counters, calls, pool, lanes, stop, traces)
 
 
 def drain(res: IoResources, *, moved: Callable[[], None] = lambda: None) -> None:
@@ -198,7 +201,7 @@ def _claim_fetches(needs: fetch.Fetching, limit: int, busy: Collection[str]) -> 
         Errand(
             one.host,
             partial(fetch.run, needs, one),
-            about={"job_id": job_public_id(one.job_id), "attempt": one.attempt},
+            about=one.about,
         )
         for one in claimed
     ]
@@ -221,7 +224,7 @@ def _claim_batches(needs: batch.Batching, limit: int, busy: Collection[str]) -> 
             str(one.api_key_id),
             partial(batch.run, needs, one),
             partial(batch.break_off, needs, one),
-            about={"batch_id": batches.public_id(one.id), "attempt": one.attempt},
+            about=batches.about(one),
         )
         for one in claimed
     ]

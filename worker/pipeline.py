@@ -19,6 +19,7 @@ import structlog
 from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars
 
+from config.tracing import Kind, Span, attributes_of
 from db import claims
 from db.session import DATABASE_AWAY
 from dispatch.names import Bell
@@ -66,6 +67,7 @@ class _Drain:
         self._ahead: deque[list[_Taken]] = deque()
         self._finishing: dict[Future[None], Held] = {}
         self._in_flight: dict[Held, ClaimedJob] = {}
+        self._spans: dict[Held, Span] = {}  # of what is in flight and not yet being finished
         self._rang = False
 
     def run(self) -> None:
@@ -140,7 +142,11 @@ class _Drain:
 
     def _take(self, jobs: Sequence[ClaimedJob]) -> list[_Taken]:
         submit = self._res.intake_pool.submit
-        return [_Taken(job, submit(_take, self._res, job)) for job in jobs]
+        for job in jobs:
+            self._spans[job.held] = self._res.tracing.start(
+                "photo", parent=job.traceparent, kind=Kind.CONSUMER, attributes=attributes_of(job.about)
+            )
+        return [_Taken(job, submit(_take, self._res, job, self._spans[job.held].traceparent)) for job in jobs]
 
     def _work(self, microbatch: Sequence[_Taken]) -> None:
         """One forward for the photos that need one; every job goes on to be finished, or failed, by itself."""
@@ -158,11 +164,27 @@ class _Drain:
 
     def _forward(self, segmenter: StagedSegmenter, photos: Sequence[Photo]) -> None:
         prepared = [photo.prepared for photo in photos if photo.prepared is not None]
-        start = time.perf_counter()
-        results = predict_each(segmenter, [each.canvas for each in prepared])
-        share_s = (time.perf_counter() - start) / len(photos)
+        # A trace of its own, as it belongs to all of its photos alike; they name it, and it names them.
+        with self._res.tracing.start(
+            "microbatch",
+            kind=Kind.CONSUMER,
+            links=[photo.stages.traceparent for photo in photos],
+            attributes={
+                "packshot.images": len(photos),
+                "packshot.model": segmenter.version,
+                "packshot.runtime": segmenter.runtime,
+                "packshot.worker": self._res.terms.worker,
+            },
+        ) as span:
+            shares = [photo.stages.trace("infer", links=[span.traceparent]) for photo in photos]
+            start = time.perf_counter()
+            results = predict_each(segmenter, [each.canvas for each in prepared])
+            share_s = (time.perf_counter() - start) / len(photos)
         self._res.pulse.moved()
-        for photo, ready, logits in zip(photos, prepared, results, strict=True):
+        for photo, ready, logits, share in zip(photos, prepared, results, shares, strict=True):
+            if isinstance(logits, Exception):
+                share.fail(type(logits).__name__)
+            share.end()
             photo.stages.add("infer_ms", share_s)
             photo.stages.note("batch_size", len(photos))
             if isinstance(logits, Exception):
@@ -172,7 +194,8 @@ class _Drain:
                 self._conclude(photo.job, step)
 
     def _conclude(self, job: ClaimedJob, step: Callable[[], None]) -> None:
-        self._finishing[self._res.finish_pool.submit(_conclude, self._res, job, step)] = job.held
+        span = self._spans.pop(job.held)
+        self._finishing[self._res.finish_pool.submit(_conclude, self._res, job, step, span)] = job.held
 
     def _collect(self) -> None:
         """Make room: jobs that are done are in flight no more."""
@@ -208,6 +231,8 @@ class _Drain:
         self._ahead.clear()
         for job in jobs:
             del self._in_flight[job.held]
+            if (span := self._spans.pop(job.held, None)) is not None:
+                span.end(name="photo given back")
         try:
             self._res.finisher.release(jobs)
         except DATABASE_AWAY as error:
@@ -218,17 +243,19 @@ class _Drain:
         self._res.pulse.drop(jobs)
 
 
-def _take(res: Resources, job: ClaimedJob) -> Photo | Exception:
+def _take(res: Resources, job: ClaimedJob, traceparent: str | None) -> Photo | Exception:
     with bound_contextvars(**job.about):
-        return contain(partial(res.intake.take, job))
+        return contain(partial(res.intake.take, job, tracing=res.tracing, traceparent=traceparent))
 
 
-def _conclude(res: Resources, job: ClaimedJob, step: Callable[[], None]) -> None:
+def _conclude(res: Resources, job: ClaimedJob, step: Callable[[], None], span: Span) -> None:
     """Take the last step of a job; if it fails, settle the job; if not even that works, let its lease lapse."""
-    with bound_contextvars(**job.about):
+    with bound_contextvars(**job.about), span:
         error = contain(step)
         if error is not None:
-            lost = contain(partial(res.finisher.settle, job, job_error(error)))
+            told = job_error(error)
+            span.fail(told.code)
+            lost = contain(partial(res.finisher.settle, job, told))
             if lost is not None:
                 log.error("job_left_to_its_lease", error=repr(lost))
     res.pulse.drop([job])

@@ -5,7 +5,7 @@ from importlib.metadata import requires, version
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-EXTRAS = frozenset({"worker", "onnx", "embedded", "train", "demo", "dev"})
+EXTRAS = frozenset({"worker", "onnx", "embedded", "train", "tracing", "demo", "dev"})
 
 
 def installed_pins() -> dict[str, str]:
