@@ -13,7 +13,7 @@ _TABLES = ("jobs", "batches", "webhook_events")
 
 def upgrade() -> None:
     for table in _TABLES:
-        op.add_column(table, sa.Column("traceparent", sa.String(), nullable=True))
+        op.add_column(table, sa.Column("traceparent", sa.Text(), nullable=True))
 
 
 def downgrade() -> None:
