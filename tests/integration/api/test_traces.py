@@ -183,7 +183,7 @@ def test_off_the_callers_context_goes_along_to_the_webhook_all_the_same(
     for headers in ({"traceparent": CALLER}, {"traceparent": "00-bad"}, {}):
         assert chain.client.post("/v1/jobs", json=body, headers=headers).status_code == 202
     chain.work()
-    chain.close()
     assert chain.stored() == [f"{TRACE}-{SPAN}", None, None]
+    chain.close()
     heard = [request.headers.get("traceparent") for request in receiver.received if request.target == "/hook"]
     assert sorted(heard, key=str) == [CALLER, None, None]
