@@ -38,6 +38,8 @@ def install(app: FastAPI) -> None:
 
 def _register(app: FastAPI, kind: type[E], translate: Callable[[E], ProblemError]) -> None:
     async def handle(request: Request, error: E) -> Response:
+        if isinstance(error, StorageUnavailableError):
+            request.app.state.context.metrics.count_storage_error()
         request_id = request_id_of(request.scope)
         problem = translate(error)
         if request.url.path.startswith(PREFIX):

@@ -8,8 +8,9 @@ from prometheus_client.registry import Collector
 from sqlalchemy import text
 
 from db import jobs as rows
-from db import workers
+from db import queue_figures, workers
 from db.session import DATABASE_AWAY, Sessions
+from jobs.lanes import Lane
 
 _METHODS = frozenset({"GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"})
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -39,6 +40,11 @@ class Metrics:
             "Requests admitted uncounted, as Redis was away.",
             registry=self._registry,
         )
+        self._storage_errors = Counter(
+            "packshot_storage_errors_total",
+            "Requests refused because the file store was away or full.",
+            registry=self._registry,
+        )
         self._registry.register(_Queue(sessions, workers_within_s))
 
     def observe(self, method: str, route: str, status: int, took_s: float) -> None:
@@ -54,6 +60,10 @@ class Metrics:
     def count_rate_limit_failure(self) -> None:
         """Count a request that was admitted uncounted."""
         self._uncounted.inc()
+
+    def count_storage_error(self) -> None:
+        """Count a request that the file store let down."""
+        self._storage_errors.inc()
 
     def render(self) -> bytes:
         """The text format; reads the database."""
@@ -73,10 +83,13 @@ class _Queue(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """One transaction; a database that is away shows as `packshot_database_up 0`."""
-        up, depth, oldest, live = _families()
+        families = _families()
+        up, depth, oldest, live, due, due_age, errands, errand_age = families
         try:
             with self._sessions.begin() as session:
                 session.execute(text("SET LOCAL statement_timeout = 2000"))
+                lanes = queue_figures.due_jobs(session)
+                waiting = queue_figures.due_errands(session)
                 depths = {status: (count, age) for status, count, age in rows.queue_depths(session)}
                 kinds = [worker.kind for worker in workers.live(session, within_s=self._workers_within_s)]
         except DATABASE_AWAY:
@@ -90,13 +103,24 @@ class _Queue(Collector):
             oldest.add_metric([status], age_s)
         for kind in WORKER_KINDS:
             live.add_metric([kind], kinds.count(kind))
-        yield from (up, depth, oldest, live)
+        for lane in Lane:
+            jobs = lanes.get(lane, queue_figures.Waiting())
+            due.add_metric([lane.word], jobs.count)
+            due_age.add_metric([lane.word], jobs.oldest_s)
+        for kind, rest in waiting.items():
+            errands.add_metric([kind], rest.count)
+            errand_age.add_metric([kind], rest.oldest_s)
+        yield from families
 
 
-def _families() -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily]:
+def _families() -> tuple[GaugeMetricFamily, ...]:
     return (
         GaugeMetricFamily("packshot_database_up", "Whether the database answered this scrape."),
         GaugeMetricFamily("packshot_jobs", "Jobs that are not final.", labels=["status"]),
         GaugeMetricFamily("packshot_oldest_job_age_seconds", "Age of the oldest such job.", labels=["status"]),
         GaugeMetricFamily("packshot_workers", "Workers heard of lately.", labels=["kind"]),
+        GaugeMetricFamily("packshot_due_jobs", "Jobs and outputs that wait for a gpu worker.", labels=["lane"]),
+        GaugeMetricFamily("packshot_due_job_age_seconds", "Since when the oldest of them waits.", labels=["lane"]),
+        GaugeMetricFamily("packshot_due_errands", "What waits for an io worker.", labels=["kind"]),
+        GaugeMetricFamily("packshot_due_errand_age_seconds", "Since when the oldest of it waits.", labels=["kind"]),
     )

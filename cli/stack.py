@@ -105,11 +105,19 @@ class Stack:
         """Start the named services, all of them without a name."""
         if "api" in (names or SERVICES) and not is_free(self.settings.port):
             raise StackError(f"Port {self.settings.port} is taken; choose another with --port or PACKSHOT_PORT.")
-        environment = settings_environment(self.settings)
         for name in names or SERVICES:
             log = self.settings.data_dir / "logs" / f"{name}.log"
+            environment = settings_environment(self._settings_of(name))
             self.children[name] = Child(name, SERVICES[name], environment=environment, log=log)
             self.children[name].start()
+
+    def _settings_of(self, name: str) -> Settings:
+        """Workers of one machine show their metrics at ports side by side, gpu last: it may take several."""
+        first = self.settings.metrics_port
+        offset = {"sweeper": 0, "io": 1, "gpu": 2}.get(name)
+        if not first or offset is None:
+            return self.settings
+        return complete(self.settings, metrics_port=first + offset)
 
     def wait_until_ready(self, timeout_s: float, *, watch: Callable[[], bool] = lambda: True) -> None:
         """Wait for the API's /readyz and a heartbeat of every started worker.

@@ -81,13 +81,20 @@ class Settings(BaseSettings):
         description="One JSON object a line (`json`), or for eyes (`console`); `auto` is `console` on a terminal.",
     )
 
+    metrics_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="Port at which a worker shows its metrics; 0 is none. On a machine with several GPUs each one's "
+        "process takes the next. (The API's are at its `/metrics`.)",
+    )
     otlp_url: str | None = Field(
         default=None,
         description="Collector that traces are sent to by OTLP/HTTP, such as `http://collector:4318`; none by default.",
     )
 
     # HTTP
-    host: str = Field(default="127.0.0.1", description="Address that the API listens on.")
+    host: str = Field(default="127.0.0.1", description="Address that the API, and a worker's metrics, listen on.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port that the API listens on.")
     public_url: str | None = Field(
         default=None,

@@ -62,7 +62,8 @@ def run_io(settings: Settings) -> int:
         res.stop.set()
         heartbeat.leave()
 
-    with closing(res), heartbeat:
+    res.metrics.follow(pulse)
+    with closing(res), res.metrics.shown(settings), heartbeat:
         return serve(app, queue=Bell.IO.value, name=identity.name, on_stop=stop)
 
 
@@ -85,7 +86,8 @@ def run_sweeper(settings: Settings) -> int:
     beat = EmbeddedService(app, thread=True, scheduler_cls=Scheduler)
     stop = threading.Event()
     alone = threading.Thread(target=_sweep_alone, args=(settings, pulse, stop, partial(sweep.sweep, res)))
-    with closing(res), heartbeat:
+    res.metrics.follow(pulse)
+    with closing(res), res.metrics.shown(settings), heartbeat:
         beat.start()
         alone.start()
         status = serve(app, queue=SWEEP_QUEUE, name=identity.name, on_stop=heartbeat.leave)

@@ -14,6 +14,7 @@ from jobs.deliveries import ClaimedDelivery
 from jobs.egress import EgressRefusedError
 from jobs.webhooks import Attempt, Judgement, classify, signed_headers
 from worker.http import Answer, CallError, Deadline, HttpClient, retry_after_s
+from worker.metrics import WorkerMetrics
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +30,7 @@ class Delivering:
     timeout_s: float
     disable_after: timedelta  # an endpoint that fails for longer
     tracing: Tracing = field(default_factory=Silent)
+    metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
 
 
 def run(needs: Delivering, delivery: ClaimedDelivery) -> None:
@@ -44,6 +46,7 @@ def run(needs: Delivering, delivery: ClaimedDelivery) -> None:
             span.note({"http.response.status_code": attempt.http_status})
         if classify(attempt.http_status) is not Judgement.DELIVERED:
             span.fail(str(attempt.http_status or "call_failed"))
+    needs.metrics.called(classify(attempt.http_status).name.lower(), attempt.took_ms / 1000)
     with needs.sessions.begin() as session:
         settled = deliveries.settle(session, delivery, attempt, rng=random.Random(), disable_after=needs.disable_after)
     log.info(

@@ -27,6 +27,7 @@ from storage.port import Storage, StorageError
 from vision.codec.header import Limits, probe
 from vision.errors import ImageError
 from worker.http import Answer, CallError, Deadline, HttpClient, retry_after_s
+from worker.metrics import WorkerMetrics
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +58,7 @@ class Fetching:
     bell: Doorbell
     counters: Counters
     tracing: Tracing = field(default_factory=Silent)
+    metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
 
 
 def run(needs: Fetching, fetch: ClaimedFetch) -> None:
@@ -68,11 +70,13 @@ def run(needs: Fetching, fetch: ClaimedFetch) -> None:
             stored = store_photo(fetch, needs.settings, needs.client, needs.storage)
         except DownloadError as failure:
             span.fail(failure.error.code)
+            needs.metrics.fetched(failure.error.code)
             _settle_failure(needs, fetch, failure)
             return
     fetch_ms = round((time.monotonic() - started) * 1000)
     with needs.sessions.begin() as session:
         arrived = fetching.arrive(session, fetch, stored, fetch_ms=fetch_ms)
+    needs.metrics.fetched("ok", stored.bytes)
     if arrived:
         log.info("photo_fetched", bytes=stored.bytes, fetch_ms=fetch_ms)
         megapixels = stored.width * stored.height / 1e6

@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 import structlog
@@ -29,6 +29,7 @@ from vision.cutout import make_cutout
 from vision.foreground import estimate_foreground
 from vision.qc import judge
 from worker.intake import Photo
+from worker.metrics import WorkerMetrics
 from worker.outputs import Made, make_output
 from worker.pulse import Pulse
 
@@ -62,6 +63,7 @@ class Finisher:
     storage: Storage
     doorbell: Doorbell
     pulse: Pulse
+    metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
 
     def finish(self, photo: Photo, logits: Logits | None) -> None:
         """Make the outputs and commit them with the job's success. logits: as `vision.cutout.make_cutout` takes them.
@@ -131,6 +133,7 @@ class Finisher:
         commit_ms = round((time.perf_counter() - start) * 1000)
         spent = {name: value for name, value in outcome.metrics.items() if name.endswith("_ms")}
         self.pulse.count({"jobs" if job.output_id is None else "outputs": 1, "commit_ms": commit_ms, **spent})
+        self.metrics.succeeded({**spent, "commit_ms": commit_ms})
         log.info("job_succeeded", verdict=outcome.verdict.value, commit_ms=commit_ms)
         self._ring(job)
 
@@ -148,6 +151,7 @@ class Finisher:
         event = "job_failed" if moved else "job_not_ours"
         log.info(event, code=error.code, retryable=error.retryable)
         if moved:
+            self.metrics.went_wrong(error.code, retryable=error.retryable)
             self._ring(job)
 
     def release(self, jobs: Sequence[ClaimedJob]) -> None:

@@ -25,6 +25,7 @@ from worker.finish import Finisher
 from worker.heartbeat import Heartbeat, worker_name
 from worker.intake import Intake
 from worker.memory import memory_bound
+from worker.metrics import WorkerMetrics
 from worker.models import Models
 from worker.pulse import Pulse
 from worker.registry import PackagedModels, RegisteredModels
@@ -52,6 +53,7 @@ class Resources:
     finish_pool: ThreadPoolExecutor
     stop: threading.Event
     tracing: Tracing
+    metrics: WorkerMetrics
 
     def close(self) -> None:
         """Give everything back, once no drain runs."""
@@ -131,6 +133,8 @@ def assemble(
     engine = build_engine(settings.require_database_url(), pool_size=finish_threads + 3)
     sessions = build_sessions(engine)
     pulse = Pulse()
+    metrics = WorkerMetrics()
+    metrics.follow(pulse)
     decoders = DecoderPool(
         Limits(max_megapixels=settings.max_megapixels, max_bytes=settings.max_upload_bytes),
         children=decode_processes,
@@ -147,7 +151,7 @@ def assemble(
         doorbell=doorbell,
         decoders=decoders,
         intake=Intake(store, decoders, models),
-        finisher=Finisher(settings, sessions, store, doorbell, pulse),
+        finisher=Finisher(settings, sessions, store, doorbell, pulse, metrics),
         terms=Terms(identity.name, settings.lease_s, models.resolve),
         pulse=pulse,
         heartbeat=Heartbeat(
@@ -163,4 +167,5 @@ def assemble(
         finish_pool=ThreadPoolExecutor(finish_threads, thread_name_prefix="finish"),
         stop=threading.Event(),
         tracing=tracing or build_tracing(settings, KIND),
+        metrics=metrics,
     )

@@ -48,7 +48,7 @@ def main(arguments: list[str], load: Callable[[Settings], Models] = gpu.load_reg
         res.heartbeat.leave(now=res.stop.is_set())
         res.stop.set()
 
-    with closing(res), res.heartbeat:
+    with closing(res), res.metrics.shown(settings), res.heartbeat:
         os.write(options.ready_fd, b"1")
         os.close(options.ready_fd)
         return serve(app, queue=Bell.GPU.value, name=res.terms.worker, on_stop=stop)

@@ -31,6 +31,7 @@ from jobs.registry import Catalog
 from storage.opening import open_storage
 from worker import batch, deliver, fetch
 from worker.http import HttpClient
+from worker.metrics import WorkerMetrics
 
 log = structlog.get_logger(__name__)
 
@@ -128,6 +129,7 @@ class IoResources:
     lanes: tuple[Lane, ...]
     stop: threading.Event = field(default_factory=threading.Event)
     tracing: Tracing = field(default_factory=Silent)
+    metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
 
     def close(self) -> None:
         """Let the work in flight end, then give everything back."""
@@ -150,10 +152,13 @@ def build(settings: Settings, *, client: HttpClient | None = None, tracing: Trac
     calls = client or HttpClient(policy, lookups=2 * settings.io_concurrency)
     pool = ThreadPoolExecutor(2 * settings.io_concurrency + _BATCH_SLOTS, thread_name_prefix="io")
     stop = threading.Event()
+    metrics = WorkerMetrics()
     traces = tracing or build_tracing(settings, "io")
     storage = open_storage(settings)
-    downloads = fetch.Fetching(settings, sessions, storage, calls, bell, counters, traces)
-    calling = deliver.Delivering(sessions, calls, settings.webhook_timeout_s, settings.webhook_disable_after, traces)
+    downloads = fetch.Fetching(settings, sessions, storage, calls, bell, counters, traces, metrics)
+    calling = deliver.Delivering(
+        sessions, calls, settings.webhook_timeout_s, settings.webhook_disable_after, traces, metrics
+    )
     catalog = Catalog(sessions, installed_models())
 
     def read_rules() -> Rules:
@@ -165,7 +170,7 @@ def build(settings: Settings, *, client: HttpClient | None = None, tracing: Trac
         Lane("batch", pool, partial(_claim_batches, batching), slots=_BATCH_SLOTS),
         Lane("deliver", pool, partial(_claim_deliveries, calling), slots=settings.io_concurrency),
     )
-    return IoResources(settings, engine, sessions, bell, counters, calls, pool, lanes, stop, traces)
+    return IoResources(settings, engine, sessions, bell, counters, calls, pool, lanes, stop, traces, metrics)
 
 
 def drain(res: IoResources, *, moved: Callable[[], None] = lambda: None) -> None:

@@ -179,6 +179,7 @@ class _Drain:
             shares = [photo.stages.trace("infer", links=[span.traceparent]) for photo in photos]
             start = time.perf_counter()
             results = predict_each(segmenter, [each.canvas for each in prepared])
+            self._res.metrics.forwarded(len(photos))
             share_s = (time.perf_counter() - start) / len(photos)
         self._res.pulse.moved()
         for photo, ready, logits, share in zip(photos, prepared, results, shares, strict=True):

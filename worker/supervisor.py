@@ -28,6 +28,7 @@ SETUP_FAILED = 78
 _DRIVER_FOLDER = Path("/proc/driver/nvidia/gpus")
 _LISTED = re.compile(r"UUID: ((?:GPU|MIG)-[0-9a-fA-F-]+)")
 _POLL_S = 0.2
+_METRICS_PORT = "PACKSHOT_METRICS_PORT"
 _HEALTHY_S = 60.0
 _LONGEST_PAUSE_S = 30.0
 
@@ -74,6 +75,12 @@ def _driver_list() -> str:
 def _uuid_lines(path: Path) -> list[str]:
     lines = path.read_text(encoding="utf-8").splitlines()
     return [re.sub(r"\s+", " ", line) for line in lines if line.startswith("GPU UUID")]
+
+
+def _metrics_port(environment: Mapping[str, str], number: int) -> dict[str, str]:
+    """Children of one machine show their metrics at ports side by side."""
+    port = int(environment.get(_METRICS_PORT) or 0)
+    return {_METRICS_PORT: str(port + number)} if port else {}
 
 
 @dataclass
@@ -156,7 +163,10 @@ class Supervisor:
         self, devices: Sequence[str], environment: Mapping[str, str], command: Sequence[str] = COMMAND
     ) -> None:
         pins = list(devices) or [""]
-        self._children = [_Child(command, {**environment, "CUDA_VISIBLE_DEVICES": pin}) for pin in pins]
+        self._children = [
+            _Child(command, {**environment, "CUDA_VISIBLE_DEVICES": pin, **_metrics_port(environment, number)})
+            for number, pin in enumerate(pins)
+        ]
         self._stopping = False
         self._to_restart: deque[_Child] = deque()
 

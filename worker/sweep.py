@@ -7,7 +7,7 @@ behind is found as an orphan later. One step that fails leaves the others to the
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 
@@ -26,6 +26,7 @@ from storage.keys import PREFIXES
 from storage.opening import open_storage
 from storage.port import Storage, StorageError, StoredObject
 from worker import batch_sweep
+from worker.metrics import WorkerMetrics
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +75,7 @@ class SweepResources:
     bell: Doorbell
     storage: Storage
     orphans: OrphanSearch
+    metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
 
     def close(self) -> None:
         """Give everything back."""
@@ -101,7 +103,9 @@ def sweep(res: SweepResources) -> dict[str, int]:
     for name, step in _STEPS.items():
         try:
             done[name] = step(res)
+            res.metrics.swept(name, done[name])
         except (SQLAlchemyError, StorageError) as error:
+            res.metrics.sweep_failed(name)
             log.warning("sweep_step_failed", step=name, error=f"{type(error).__name__}: {error}")
     if any(done.values()):
         log.info("swept", **done)

@@ -139,6 +139,8 @@ def test_metrics_name_routes_not_jobs(client: TestClient, sessions: Sessions, se
     assert 'packshot_http_request_duration_seconds_count{method="POST",route="/v1/jobs"} 1.0' in text
     assert f"packshot_uploaded_bytes_total {float(len(photo()))}" in text
     assert 'packshot_jobs{status="queued"} 1.0' in text
+    assert 'packshot_due_jobs{lane="normal"} 1.0' in text
+    assert 'packshot_due_errands{kind="webhook"} 0.0' in text
     assert 'packshot_workers{kind="gpu"} 0.0' in text
     assert "packshot_database_up 1.0" in text
     assert job["id"] not in text
