@@ -10,6 +10,7 @@ import typer
 from cli import evaluation, keys, models, services, train
 from cli.bench import bench
 from cli.demo import demo
+from cli.health import health
 from cli.listen import listen
 from cli.processes import stop_with_parent
 from cli.remove import remove
@@ -40,6 +41,7 @@ app.command()(evaluation.calibrate)
 app.command()(services.api)
 app.command()(services.worker)
 app.command()(services.migrate)
+app.command()(health)
 app.command(hidden=True)(services.revision)
 
 

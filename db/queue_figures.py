@@ -5,6 +5,7 @@ A lease, and a pause after a fault, is a due time in the future: so what is due 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -61,5 +62,5 @@ def _due(session: Session, due_at: InstrumentedAttribute[object], *conditions: C
     return Waiting(count, float(age_s or 0))
 
 
-def _age_s(since: ColumnElement[object]) -> ColumnElement[float]:
+def _age_s(since: ColumnElement[Any]) -> ColumnElement[Any]:
     return func.extract("epoch", func.now() - since)
