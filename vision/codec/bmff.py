@@ -4,6 +4,7 @@ Read here, box by box, rather than by libavif or libheif: the header is looked a
 has to see what strangers send. Those decode later, in the decoder processes, and have to come to the same size.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final, Literal, NamedTuple, TypeAlias
@@ -31,6 +32,7 @@ _SEQUENCES: Final = frozenset({b"avis"})
 _BRAND: Final = slice(0, 4)
 _VISUAL_ENTRY: Final = 78
 _MOST_ITEMS: Final = 4096
+_EXIF_ITEM: Final = re.compile(rb"(infe(?:\x02.{7}|\x03.{9}))Exif", re.DOTALL)
 _SPARE_PX: Final = 8_000_000
 
 
@@ -72,6 +74,11 @@ def read_claims(stream: BinaryIO, file_bytes: int) -> BmffClaims:
             raise ImageError("invalid_file_type", "A sequence of HEIF pictures is not read here; send a still.")
         raise damaged()
     return _Items(top[b"meta"]).primary()
+
+
+def without_exif(data: bytes) -> bytes:
+    """The file with its EXIF renamed: it has no say here, and libavif refuses a picture whose EXIF is broken."""
+    return _EXIF_ITEM.sub(rb"\1none", data)
 
 
 class _Items:

@@ -32,12 +32,10 @@ def read_heif(data: bytes, upright_hw: tuple[int, int]) -> HeifPicture:
     pixels, stride = found.data, found.stride
     if found.size != wh:
         raise ValueError("the picture has another size than the header claims")
+    # The pixels are libheif's memory and go with `file`, which no view of them keeps alive: they are copied here.
     if found.mode in _DEEP:
         wide = np.frombuffer(pixels, "<u2").reshape(wh[1], stride // 2)[:, : wh[0]]
         picture = Image.fromarray(to_8_bits(wide))
     else:
-        picture = Image.frombuffer(_MODES[found.mode], wh, pixels, "raw", found.mode, stride, 1)
+        picture = Image.frombytes(found.mode, wh, pixels, "raw", found.mode, stride)
     return HeifPicture(picture, found.info.get("icc_profile"))
-
-
-_MODES: Final = {"L": "L", "LA": "LA", "La": "La", "RGB": "RGB", "RGBA": "RGBA", "RGBa": "RGBa"}

@@ -24,7 +24,6 @@ _BYTES: Final[tuple[tuple[bytes, InputFormat], ...]] = (
     (b"II*\0", "tiff"),
     (b"MM\0*", "tiff"),
     (b"II+\0", "tiff"),
-    (b"MM\0+", "tiff"),
     (b"BM", "bmp"),
 )
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
@@ -38,6 +37,7 @@ _OTHERS: Final = (
     (b"\xff\x4f\xff\x51", "a JPEG 2000"),
     (b"\0\0\0\x0cJXL ", "a JPEG XL"),
     (b"\xff\x0a", "a JPEG XL"),
+    (b"MM\0+", "a big-endian BigTIFF"),
     (b"\0\0\1\0", "an icon"),
     (b"\0\0\2\0", "a cursor"),
     (b"PK\x03\x04", "a ZIP"),

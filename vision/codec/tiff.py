@@ -76,7 +76,7 @@ class _Reader:
         self._stream = stream
         start = stream.read(16)
         self._order = "<" if start[:2] == b"II" else ">"
-        self._big = start[2:4] in {b"+\0", b"\0+"}
+        self._big = start[2:4] == b"+\0"
         self._offset = "Q" if self._big else "I"
         self.first: int = struct.unpack_from(self._order + self._offset, start, 8 if self._big else 4)[0]
 
