@@ -27,6 +27,7 @@ from jobs.filenames import clean_filename, stem_of
 from jobs.ids import job_public_id
 from storage.port import ObjectNotFoundError
 from vision.codec.signature import ENDINGS
+from vision.formats import ending_of
 
 log = structlog.get_logger(__name__)
 
@@ -122,11 +123,11 @@ class Names:
         stem = _safe_path(job.custom_id or job_public_id(job.id), otherwise=job_public_id(job.id))
         if output.name != "cutout":
             stem = f"{stem}-{output.name}"
-        first = name = f"{stem}.{output.format}"
+        first = name = f"{stem}.{ending_of(output.format)}"
         number = self._seen.get(first.casefold(), 1)
         while name.casefold() in self._seen:
             number += 1
-            name = f"{stem}-{number}.{output.format}"
+            name = f"{stem}-{number}.{ending_of(output.format)}"
         self._seen[first.casefold()] = number  # or tens of thousands of namesakes would each count from one
         self._seen.setdefault(name.casefold(), 1)
         return name

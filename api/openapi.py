@@ -13,6 +13,7 @@ from api.uploads import FILE_FIELD
 from jobs.fields import JobCreate
 from jobs.schedule import ScheduleCreate
 from vision.codec.signature import READ_HERE
+from vision.formats import MEDIA_TYPES
 
 DESCRIPTION = """Product photo in, cutout out.
 
@@ -22,10 +23,7 @@ Submit a photo, read the job until it has ended (or give it a `webhook_url`), do
 
 FILE_RESPONSE: dict[str, Any] = {
     "description": "The file.",
-    "content": {
-        kind: {"schema": {"type": "string", "format": "binary"}}
-        for kind in ("image/png", "image/webp", "image/jpeg", "application/zip")
-    },
+    "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in sorted(set(MEDIA_TYPES.values()))},
     "headers": {
         "ETag": {"description": "sha256 of the bytes.", "schema": {"type": "string"}},
         "Content-Disposition": {"description": "The photo's name, made safe.", "schema": {"type": "string"}},

@@ -80,11 +80,14 @@ class OutputOptions(BaseModel):
     size: str = Field(examples=["original"])
     background: str = Field(examples=["transparent"])
     quality: int | None
+    max_bytes: int | None = None
+    lossless: bool = False
     crop: bool
     margin: str = Field(examples=["0"])
     fill: str | None
     position: str = Field(examples=["original"])
     channels: str = Field("rgba", examples=["rgba"])
+    depth: int = 8
     roi: str | None = None
 
 
@@ -100,6 +103,9 @@ class OutputObject(BaseModel):
     height: int | None
     bytes: int | None
     format: str = Field(examples=["png"])
+    quality: int | None = Field(
+        description="That the file was written with; null where nothing is lost, and until then."
+    )
     upscaled: bool = Field(description="Whether pixels were made up to reach the size.")
     bbox_xyxy_px: list[int] | None = Field(
         description="Left, top, right and bottom (exclusive) of the product in the file; null where there is none."

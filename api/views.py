@@ -62,6 +62,7 @@ def output_object(output: Output, job_url: str) -> OutputObject:
         height=output.height,
         bytes=output.bytes,
         format=output.format,
+        quality=output.quality,
         upscaled=output.upscaled,
         bbox_xyxy_px=output.bbox_xyxy_px,
         params=OutputOptions(**output.params),

@@ -15,6 +15,7 @@ from config.settings import Settings
 from jobs.errors import JobError
 from jobs.models import installed_models
 from jobs.params import JobParams, parse_params
+from vision.formats import ending_of
 
 _INTERRUPTED = 130
 
@@ -22,10 +23,15 @@ _INTERRUPTED = 130
 def remove(
     paths: Annotated[list[Path], typer.Argument(help="Photos, and folders of photos (searched with their folders).")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the cutouts, as OUT/<stem>.<format>.")],
-    output_format: Annotated[str, typer.Option("--format", help="png, webp, jpg or zip.")] = "png",
+    output_format: Annotated[str, typer.Option("--format", help="png, png8, webp, jpg, avif, tiff or zip.")] = "png",
     background: Annotated[
         str | None, typer.Option(help="transparent, a CSS name, #RRGGBB or #RRGGBBAA; white for jpg, else transparent.")
     ] = None,
+    quality: Annotated[int | None, typer.Option(help="50 to 100, for jpg, webp, avif and zip.")] = None,
+    max_bytes: Annotated[
+        int | None, typer.Option(help="No file is larger: the highest quality that fits is taken.")
+    ] = None,
+    lossless: Annotated[bool, typer.Option("--lossless", help="A webp that keeps every pixel.")] = False,
     model: Annotated[str | None, typer.Option(help="A model that `packshot models list` shows.")] = None,
     existing_alpha: Annotated[
         str, typer.Option(help="A photo's own transparency: auto (it is the matte), ignore or multiply.")
@@ -48,6 +54,9 @@ def remove(
     options = {
         "format": output_format,
         "background": background,
+        "quality": quality,
+        "max_bytes": max_bytes,
+        "lossless": lossless or None,
         "model": model,
         "existing_alpha": existing_alpha,
         "animated": animated,
@@ -56,7 +65,7 @@ def remove(
         params = parse_params(options, models=installed_models().names, default_model=settings.model)
     except JobError as error:
         raise fail(error.detail, code=2) from None
-    items = plan(paths, out, params.outputs[0].format)
+    items = plan(paths, out, ending_of(params.outputs[0].format))
     results = [Result(item, problem=item.problem) for item in items if item.problem is not None]
     sound = [item for item in items if item.problem is None]
     todo = [item for item in sound if force or not item.is_done]

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Literal, Self
+from typing import IO, Any, Literal, Self
 
 FILE = ".packshot-submit.jsonl"
 
@@ -36,7 +36,7 @@ class Record:
     stage: Stage
 
 
-def terms_of(url: str, options: Mapping[str, str]) -> str:
+def terms_of(url: str, options: Mapping[str, Any]) -> str:
     """A short digest of where photos go and what is asked."""
     return hashlib.sha256(json.dumps([url, dict(options)], sort_keys=True).encode()).hexdigest()[:16]
 

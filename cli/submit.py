@@ -18,6 +18,7 @@ from config.settings import Settings
 from jobs.errors import JobError
 from jobs.params import parse_params
 from packshot_client import AsyncClient, Client, PackshotError, Retries
+from vision.formats import ending_of
 
 _INTERRUPTED = 130
 # A service that asks to come back in a minute is a busy one, not one that refuses.
@@ -27,10 +28,15 @@ _RETRIES = Retries(attempts=10, max_pause_s=120)
 def submit(
     paths: Annotated[list[Path], typer.Argument(help="Photos, and folders of photos (searched with their folders).")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the cutouts, as OUT/<stem>.<format>.")],
-    output_format: Annotated[str, typer.Option("--format", help="png, webp, jpg or zip.")] = "png",
+    output_format: Annotated[str, typer.Option("--format", help="png, png8, webp, jpg, avif, tiff or zip.")] = "png",
     background: Annotated[
         str | None, typer.Option(help="transparent, white or #RRGGBB; white for jpg, else transparent.")
     ] = None,
+    quality: Annotated[int | None, typer.Option(help="50 to 100, for jpg, webp, avif and zip.")] = None,
+    max_bytes: Annotated[
+        int | None, typer.Option(help="No file is larger: the highest quality that fits is taken.")
+    ] = None,
+    lossless: Annotated[bool, typer.Option("--lossless", help="A webp that keeps every pixel.")] = False,
     model: Annotated[str | None, typer.Option(help="A model of the service; its default otherwise.")] = None,
     existing_alpha: Annotated[
         str, typer.Option(help="A photo's own transparency: auto (it is the matte), ignore or multiply.")
@@ -58,6 +64,9 @@ def submit(
     given = {
         "format": output_format,
         "background": background,
+        "quality": quality,
+        "max_bytes": max_bytes,
+        "lossless": lossless or None,
         "model": model,
         "existing_alpha": existing_alpha,
         "animated": animated,
@@ -71,7 +80,7 @@ def submit(
         raise fail(escape(error.detail), code=2) from None
     except (PackshotError, ValueError) as error:
         raise fail(escape(f"{address}: {error}")) from None
-    items = plan(paths, out, params.outputs[0].format)
+    items = plan(paths, out, ending_of(params.outputs[0].format))
     work = Work(options, terms_of(address, options), out, does_wait=wait, timeout_s=timeout, force=force)
     journal = Journal(out)
     results = [Result(item, problem=item.problem) for item in items if item.problem is not None]

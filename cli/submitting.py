@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from cli.plan import Item, Result
 from cli.submissions import Journal, Record, idempotency_key
@@ -31,7 +31,7 @@ _FOR_ALL = (AuthenticationError, PermissionDeniedError, NoAnswerError)
 class Work:
     """What is asked of every photo. `force` submits anew what was submitted before."""
 
-    options: Mapping[str, str]
+    options: Mapping[str, Any]
     terms: str
     out: Path
     does_wait: bool

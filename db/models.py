@@ -226,6 +226,9 @@ class Output(Claimable, Base):
     width: Mapped[int | None]
     height: Mapped[int | None]
     bytes: Mapped[int | None] = mapped_column(BigInteger)
+    quality: Mapped[int | None] = mapped_column(
+        SmallInteger
+    )  # that the file was written with; null where nothing is lost
     upscaled: Mapped[bool] = mapped_column(server_default=text("false"))  # pixels were made up to reach the size
     # Where the product stands in the file: left, top, right, bottom (exclusive); null where there is none.
     bbox_xyxy_px: Mapped[list[int] | None] = mapped_column(JSONB(none_as_null=True))

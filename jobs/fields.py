@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from jobs.egress import EgressRefusedError, Policy, check_url
 from jobs.errors import FieldError, JobError, pointer_to
-from jobs.params import JobParams, parse_params
+from jobs.params import SHORTHAND, JobParams, parse_params
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,28 @@ def is_storable(text: str) -> bool:
     return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-_JSON_IN_FORMS = {"labels": "object", "outputs": "list"}
+_JSON_IN_FORMS = {
+    "labels": "object",
+    "outputs": "list",
+    "quality": "number",
+    "max_bytes": "number",
+    "lossless": "true or false",
+}
 """Fields that are text in a form and a line of CSV."""
+
+_CODES = {
+    name: f"invalid_{name}" for name in ("labels", "image_url", "webhook_url", "quality", "max_bytes", "lossless")
+}
+"""Of values that have another type."""
+_FORMAT = (
+    "`png` (default), `png8` (up to 256 colours), `webp`, `jpg`, `avif`, `tiff` or `zip` (colours and alpha apart)."
+)
+_QUALITY = "50 to 100, for jpg, webp, avif and zip; with `max_bytes` the highest that may be taken."
+_MAX_BYTES = (
+    "The file has at most so many bytes: the highest quality that fits is taken. A file that can't be so small fails "
+    "with `output_too_large`."
+)
+_LOSSLESS = "`true` for a webp that keeps every pixel."
 
 
 def _storable(text: str) -> str:
@@ -49,7 +69,7 @@ class OutputCreate(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     name: Text | None = Field(None, description="A name of its own; `cutout` by default.", examples=["main"])
-    format: Text | None = Field(None, description="`png` (default), `webp`, `jpg` or `zip`.", examples=["jpg"])
+    format: Text | None = Field(None, description=_FORMAT, examples=["jpg"])
     size: Text | None = Field(
         None,
         description="`original` (default), `WxH` (fitted and centred), `longest:N` (pixels of the longer side), or "
@@ -62,7 +82,9 @@ class OutputCreate(BaseModel):
         "a jpg is white by default.",
         examples=["white"],
     )
-    quality: int | None = Field(None, description="50 to 100, for jpg and webp.", examples=[90])
+    quality: int | None = Field(None, description=_QUALITY, examples=[90])
+    max_bytes: int | None = Field(None, description=_MAX_BYTES, examples=[5_000_000])
+    lossless: bool | None = Field(None, description=_LOSSLESS)
     crop: bool | None = Field(None, description="Show the product's box and its margins, not the whole photo.")
     margin: Text | None = Field(
         None,
@@ -84,6 +106,9 @@ class OutputCreate(BaseModel):
     channels: Text | None = Field(
         None, description="`rgba` (default), or `alpha`: the mask alone, grey, 255 is product.", examples=["alpha"]
     )
+    depth: int | None = Field(
+        None, description="Bits of a mask (`channels: alpha`, png or tiff), or of a zip's alpha: 8 (default) or 16."
+    )
     roi: Text | None = Field(
         None,
         description="`x1 y1 x2 y2` in `px` or `%` of the upright photo: what lies outside is not product.",
@@ -101,9 +126,10 @@ class JobCreate(BaseModel):
         description="Public http or https URL of the photo; instead of `image_file`.",
         examples=["https://shop.example/photos/mug.jpg"],
     )
-    format: Text | None = Field(
-        None, description="Format of the cutout: `png` (default), `webp`, `jpg` or `zip`.", examples=["png"]
-    )
+    format: Text | None = Field(None, description=_FORMAT, examples=["png"])
+    quality: int | None = Field(None, description=_QUALITY, examples=[90])
+    max_bytes: int | None = Field(None, description=_MAX_BYTES, examples=[5_000_000])
+    lossless: bool | None = Field(None, description=_LOSSLESS)
     background: Text | None = Field(
         None,
         description="`transparent` (default), a CSS name, `#RGB`, `#RRGGBB`, or with opacity `#RGBA`, `#RRGGBBAA`; "
@@ -112,8 +138,8 @@ class JobCreate(BaseModel):
     )
     outputs: list[OutputCreate] | None = Field(
         None,
-        description="The files to make of the one matte, up to 10. `format` and `background` are short for a single "
-        "one named `cutout`.",
+        description="The files to make of the one matte, up to 10. `format`, `background`, `quality`, `max_bytes` and "
+        "`lossless` are short for a single one named `cutout`.",
         examples=[[{"name": "main", "format": "jpg", "size": "2000x2000", "fill": "85%"}, {"name": "cutout"}]],
     )
     model: Text | None = Field(
@@ -164,7 +190,7 @@ def judge(fields: Mapping[str, Any], rules: Rules) -> Judged:
     given, errors = _fields(fields)
     params = JobParams()
     try:
-        options = given.model_dump(include={"format", "background", "outputs", "model", "existing_alpha", "animated"})
+        options = given.model_dump(include={*SHORTHAND, "outputs", "model", "existing_alpha", "animated"})
         params = parse_params(
             options,
             models=rules.models,
@@ -208,8 +234,7 @@ def _field_error(problem: Any) -> FieldError:
     if problem["type"] == "extra_forbidden":
         return FieldError(pointer, "unknown_field", "There is no such field.")
     name = str(problem["loc"][0])
-    codes = {"labels": "invalid_labels", "image_url": "invalid_image_url", "webhook_url": "invalid_webhook_url"}
-    code = "invalid_outputs" if path == ("outputs",) else codes.get(name, "invalid_option")
+    code = "invalid_outputs" if path == ("outputs",) else _CODES.get(name, "invalid_option")
     return FieldError(pointer, code, f"{'.'.join(str(part) for part in path)}: {problem['msg']}.")
 
 

@@ -4,8 +4,8 @@ import re
 import unicodedata
 from urllib.parse import quote, unquote, urlsplit
 
-MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg", "zip": "application/zip"}
-"""Of outputs, by format."""
+from vision.formats import ending_of
+
 MAX_LENGTH = 120
 _LONGEST_ENDING = 5
 
@@ -52,7 +52,7 @@ def stem_of(filename: str | None, *, otherwise: str) -> str:
 def output_filename(filename: str | None, public_id: str, name: str, output_format: str) -> str:
     """What a download of an output is called: as the photo was, `-name` behind it unless it is the cutout."""
     suffix = "" if name == "cutout" else f"-{name}"
-    return f"{stem_of(filename, otherwise=public_id)}{suffix}.{output_format}"
+    return f"{stem_of(filename, otherwise=public_id)}{suffix}.{ending_of(output_format)}"
 
 
 def content_disposition(filename: str) -> str:

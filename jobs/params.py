@@ -11,7 +11,8 @@ from vision.region import locate
 
 ANIMATED = get_args(Animated)
 EXISTING_ALPHA = ("auto", "ignore", "multiply")
-_SHORTHAND = ("format", "background")
+SHORTHAND = ("format", "background", "quality", "max_bytes", "lossless")
+"""Options of a single output that the job may name itself."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,9 @@ def parse_params(
 
 
 def _outputs(given: Mapping[str, Any], max_megapixels: float) -> tuple[tuple[OutputParams, ...], list[FieldError]]:
-    """Those listed, or the one named `cutout` that `format` and `background` describe."""
+    """Those listed, or the one named `cutout` that the shorthand describes."""
     listed = given.get("outputs")
-    shorthand = {name: given.get(name) for name in _SHORTHAND}
+    shorthand = {name: given.get(name) for name in SHORTHAND}
     if listed is None:
         output, errors = parse_output(shorthand, max_megapixels=max_megapixels)
         return (output,), errors

@@ -132,6 +132,7 @@ class StoredOutput:
     width: int
     height: int
     bytes: int
+    quality: int | None = None
     upscaled: bool = False
     bbox_xyxy_px: tuple[int, int, int, int] | None = None
     params: dict[str, Any] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from vision.arrays import Alpha, Logits, RgbImage
 from vision.compose import WHITE, flatten
 from vision.foreground import estimate_foreground
-from vision.numeric import in_8bit_steps, sigmoid
+from vision.numeric import in_16bit_steps, sigmoid
 from vision.qc import Facts, confidence_of, measure
 from vision.refine import refine
 
@@ -85,13 +85,13 @@ def make_cutout(subject: Subject, logits: Logits | None) -> Cutout:
 
 
 def _alpha(subject: Subject, logits: Logits | None) -> Alpha:
-    own = None if subject.own_alpha is None else in_8bit_steps(subject.own_alpha)
+    own = None if subject.own_alpha is None else in_16bit_steps(subject.own_alpha)
     if logits is None:
         if own is None:
             raise ValueError("a subject without the network needs an alpha of its own")
         return own
     alpha = refine(subject.seen, logits)
-    return alpha if own is None else in_8bit_steps(alpha * own)
+    return alpha if own is None else in_16bit_steps(alpha * own)
 
 
 @contextmanager

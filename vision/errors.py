@@ -10,6 +10,7 @@ ImageErrorCode: TypeAlias = Literal[
     "file_too_large",
     "roi_exceeds_bounds",
     "roi_region_empty",
+    "output_too_large",
 ]
 
 

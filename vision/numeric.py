@@ -14,12 +14,18 @@ def sigmoid(logits: Logits) -> Alpha:
     return one / (one + np.exp(-np.clip(logits, np.float32(-30), np.float32(30))))
 
 
-def in_8bit_steps(alpha: Alpha) -> Alpha:
-    """Round to multiples of 1/255, what an 8-bit matte can hold; clips to [0, 1]."""
-    rounded: Alpha = np.rint(np.clip(alpha, 0, 1) * np.float32(255)) * np.float32(1 / 255)
+def in_16bit_steps(alpha: Alpha) -> Alpha:
+    """Round to multiples of 1/65535, what a 16-bit matte can hold; clips to [0, 1]."""
+    rounded: Alpha = np.rint(np.clip(alpha, 0, 1) * np.float32(65535)) * np.float32(1 / 65535)
     return rounded
 
 
 def alpha_to_uint8(alpha: Alpha) -> NDArray[np.uint8]:
     """(H, W) float32 in [0, 1] -> (H, W) uint8, rounded."""
     return cv2.convertScaleAbs(alpha, alpha=255).astype(np.uint8, copy=False).reshape(alpha.shape)
+
+
+def alpha_to_uint16(alpha: Alpha) -> NDArray[np.uint16]:
+    """(H, W) float32 in [0, 1] -> (H, W) uint16, rounded."""
+    scaled = cv2.multiply(alpha, np.array(65535.0), dtype=cv2.CV_16U)
+    return scaled.astype(np.uint16, copy=False).reshape(alpha.shape)

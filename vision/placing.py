@@ -37,11 +37,31 @@ def apply(placement: Placement, foreground: RgbImage, alpha: Alpha) -> tuple[Rgb
     return canvas, canvas_alpha
 
 
+def apply_alpha(placement: Placement, alpha: Alpha) -> Alpha:
+    """The alpha alone, (H, W) float32 on the canvas, not rounded to 8 bits: for masks of 16 bits."""
+    if placement.is_identity:
+        return alpha
+    left, top, right, bottom = placement.source
+    part = np.ascontiguousarray(alpha[top:bottom, left:right])
+    x0, y0, x1, y1 = placement.target
+    if (y1 - y0, x1 - x0) != part.shape:
+        part = np.clip(cv2.resize(part, (x1 - x0, y1 - y0), interpolation=_how(part.shape, (x1 - x0, y1 - y0))), 0, 1)
+    height, width = placement.canvas_hw
+    canvas = np.zeros((height, width), np.float32)
+    rows, columns = slice(max(y0, 0), min(y1, height)), slice(max(x0, 0), min(x1, width))
+    canvas[rows, columns] = part[rows.start - y0 : rows.stop - y0, columns.start - x0 : columns.stop - x0]
+    return canvas
+
+
+def _how(hw: tuple[int, ...], size_wh: tuple[int, int]) -> int:
+    """Smaller: area means; larger: bicubic."""
+    return cv2.INTER_AREA if size_wh[0] <= hw[1] and size_wh[1] <= hw[0] else cv2.INTER_CUBIC
+
+
 def _scale(
     colours: RgbImage, alpha8: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], size_wh: tuple[int, int]
 ) -> tuple[RgbImage, np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
-    shrinks = size_wh[0] <= alpha8.shape[1] and size_wh[1] <= alpha8.shape[0]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    how = _how(alpha8.shape, size_wh)
     premultiplied = (colours.astype(np.uint16) * alpha8[..., None]) >> 1
     scaled = cv2.resize(premultiplied, size_wh, interpolation=how)
     weight = cv2.resize((alpha8.astype(np.uint16) * _FULL) >> 1, size_wh, interpolation=how)

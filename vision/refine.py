@@ -52,7 +52,7 @@ def refine(image: RgbImage, coarse: Logits, options: RefineOptions = DEFAULT_REF
     """Alpha at native resolution from logits that cover the same photo without padding (`Letterbox.crop`).
 
     image: (H, W, 3) uint8. coarse: (h, w) float32 of any smaller or equal size. Returns (H, W) float32 in steps of
-    1/255 (what an 8-bit matte can hold): exactly 1 inside and exactly 0 outside of the edge band. Beside its result
+    1/65535 (what a 16-bit matte can hold): exactly 1 inside and exactly 0 outside of the edge band. Beside its result
     it needs memory for the middle resolution (twice that of the logits) and one tile.
     """
     native_hw, coarse_hw = image.shape[:2], coarse.shape
@@ -122,7 +122,7 @@ def _sample_weight(sure: Mask, alpha: Alpha) -> Alpha:
 @compiled
 def _blend(image: RgbImage, line: Maps, factor: int, floor: np.float32, alpha: Alpha) -> None:
     """Fill the native `alpha` of a tile from its photo and `colour_line`'s maps, which are grown bilinearly."""
-    one, level = np.float32(1), np.float32(1 / 255)
+    one, level, step = np.float32(1), np.float32(1 / 255), np.float32(1 / 65535)
     gain = one / (one - floor - floor)
     # Beyond these logits the network alone says 0 or 1.
     certain = np.log((one - floor) / floor)
@@ -149,4 +149,4 @@ def _blend(image: RgbImage, line: Maps, factor: int, floor: np.float32, alpha: A
                 on_line += slope * (image[y, x, channel] * level)
             prior = one / (one + np.exp(-min(max(logit, np.float32(-30)), np.float32(30))))
             mixed = (min(max(on_line, np.float32(0)), weight) + prior * (one - weight) - floor) * gain
-            alpha[y, x] = np.rint(min(max(mixed, np.float32(0)), one) * np.float32(255)) * level
+            alpha[y, x] = np.rint(min(max(mixed, np.float32(0)), one) * np.float32(65535)) * step

@@ -17,7 +17,7 @@ from dispatch.doorbell import Doorbell
 from dispatch.names import Bell
 from jobs import work
 from jobs.errors import JobError
-from jobs.filenames import MEDIA_TYPES, content_disposition, output_filename
+from jobs.filenames import content_disposition, output_filename
 from jobs.ids import job_public_id, new_id
 from jobs.output_params import OutputParams
 from jobs.values import ClaimedJob, NewMatte, Outcome, StoredOutput
@@ -27,6 +27,7 @@ from vision.arrays import Alpha, Logits, RgbImage
 from vision.codec.encode import encode_matte
 from vision.cutout import make_cutout
 from vision.foreground import estimate_foreground
+from vision.formats import MEDIA_TYPES, ending_of
 from vision.qc import judge
 from worker.intake import Photo
 from worker.metrics import WorkerMetrics
@@ -187,12 +188,13 @@ def _served(job: ClaimedJob, params: OutputParams) -> Served:
 def _stored(job: ClaimedJob, params: OutputParams, made: Made) -> StoredOutput:
     return StoredOutput(
         name=params.name,
-        key=output_key(job.id, job.attempt, params.name, params.format),
+        key=output_key(job.id, job.attempt, params.name, ending_of(params.format)),
         format=params.format,
         sha256=hashlib.sha256(made.file).hexdigest(),
         width=made.width,
         height=made.height,
         bytes=len(made.file),
+        quality=made.quality,
         upscaled=made.upscaled,
         bbox_xyxy_px=made.bbox_xyxy_px,
         params=params.to_json(),

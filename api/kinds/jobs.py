@@ -53,6 +53,12 @@ PHOTO: dict[str, Kind] = {
 }
 
 JOB: dict[str, Kind] = {
+    "output_too_large": Kind(
+        422,
+        "The output can't be made that small.",
+        "A file has more than `max_bytes`, even at quality 50; a lossless one has the bytes that its pixels need.",
+        "Ask for a smaller `size`, more bytes, `png8` instead of `png`, or a lossy format.",
+    ),
     "unknown_foreground": Kind(
         422,
         "There is no product in the photo.",

@@ -25,7 +25,10 @@ OPTIONS: dict[str, Kind] = {
         "`errors` names the field, `detail` the values.",
     ),
     "invalid_format": Kind(
-        422, "The output format is not known.", "`format` is something else.", "Use `png`, `webp`, `jpg` or `zip`."
+        422,
+        "The output format is not known.",
+        "`format` is something else.",
+        "Use `png`, `png8`, `webp`, `jpg`, `avif`, `tiff` or `zip`.",
     ),
     "invalid_bg_color": Kind(
         422,
@@ -54,8 +57,26 @@ OPTIONS: dict[str, Kind] = {
     "invalid_quality": Kind(
         422,
         "The quality is not valid.",
-        "`quality` is below 50 or above 100, or given for a png.",
-        "Use 50 to 100 with jpg, webp or zip, or leave it out.",
+        "`quality` is below 50 or above 100, or given for a file in which nothing is lost.",
+        "Use 50 to 100 with jpg, webp (not with `lossless`), avif or zip, or leave it out.",
+    ),
+    "invalid_lossless": Kind(
+        422,
+        "Lossless is not for this format.",
+        "`lossless` is given for another format than webp, or is neither true nor false.",
+        "Leave it out: png and tiff lose nothing, jpg and avif always lose a little.",
+    ),
+    "invalid_max_bytes": Kind(
+        422,
+        "The limit in bytes is not valid.",
+        "`max_bytes` is no whole number from 1,000 to 1,000,000,000.",
+        "Send bytes without a unit, such as `5000000`.",
+    ),
+    "invalid_depth": Kind(
+        422,
+        "The depth is not valid.",
+        "`depth` is neither 8 nor 16, or 16 for something other than a mask or a zip.",
+        "Use 16 with `channels` `alpha` and png or tiff, or with zip.",
     ),
     "invalid_crop_margin": Kind(
         422,

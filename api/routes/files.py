@@ -21,9 +21,10 @@ from api.waiting import IfNoneMatch, matches
 from db.base import JobStatus
 from db.models import Job, Matte, Output
 from jobs import service
-from jobs.filenames import MEDIA_TYPES, content_disposition, output_filename, stem_of
+from jobs.filenames import content_disposition, output_filename, stem_of
 from jobs.lifecycle import FINAL
 from storage.port import ObjectNotFoundError
+from vision.formats import MEDIA_TYPES
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/v1/jobs", tags=["files"])
@@ -87,7 +88,7 @@ def download_matte(
     range_: Range = None,
     if_range: IfRange = None,
 ) -> Response:
-    """The alpha matte, a grey PNG of the photo's size: 255 is product."""
+    """The alpha matte, a grey PNG of the photo's size with 16 bits: 65535 is product."""
     with context.sessions.begin() as session:
         job = service.find(session, job_id, api_key_id=reader.api_key_id)
     _require_files(job)

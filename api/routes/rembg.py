@@ -11,9 +11,9 @@ from api.problems import ProblemError
 from api.routes.files import chunks
 from api.uploads import Form, duplicate, read_form
 from jobs import keys
-from jobs.filenames import MEDIA_TYPES
 from jobs.keys import Scope
 from jobs.rembg import translate
+from vision.formats import MEDIA_TYPES
 
 # Not in the OpenAPI document: rembg's own describes it.
 router = APIRouter(prefix="/api/remove", include_in_schema=False)

@@ -14,9 +14,9 @@ from api.foreign_bodies import read_foreign_form
 from api.problems import ProblemError
 from api.removebg_errors import PREFIX, rate_headers
 from api.routes.files import chunks
-from jobs.filenames import MEDIA_TYPES
 from jobs.ids import job_public_id
 from jobs.removebg import translate
+from vision.formats import MEDIA_TYPES
 
 # Not in the OpenAPI document: remove.bg's own reference is what its clients were written by.
 router = APIRouter(prefix=PREFIX.rstrip("/"), include_in_schema=False)

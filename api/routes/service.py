@@ -18,9 +18,9 @@ from api.problems import ProblemError
 from api.schemas import Health, KeyLimits, Limits, ModelList, ModelObject, Readiness
 from db import workers
 from db.session import DATABASE_AWAY
-from jobs.output_params import FORMATS
 from storage.port import StorageUnavailableError
 from vision.codec.signature import INPUT_FORMATS
+from vision.formats import FORMATS
 
 router = APIRouter()
 

@@ -62,6 +62,7 @@ class Output:
     width: int | None = None
     height: int | None = None
     bytes: int | None = None
+    quality: int | None = None
     error: JobProblem | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
 

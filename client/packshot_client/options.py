@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
-Format = Literal["png", "webp", "jpg", "zip"]
+Format = Literal["png", "png8", "webp", "jpg", "avif", "tiff", "zip"]
 ExistingAlpha = Literal["auto", "ignore", "multiply"]
 Animated = Literal["refuse", "first_frame"]
 
@@ -15,6 +15,12 @@ class JobOptions(TypedDict, total=False):
     format: Format | None
     background: str | None
     """`transparent`, a CSS colour name, `#RRGGBB` or `#RRGGBBAA`."""
+    quality: int | None
+    """50 to 100, for jpg, webp, avif and zip; with `max_bytes` the highest that may be taken."""
+    max_bytes: int | None
+    """The file has at most so many bytes."""
+    lossless: bool | None
+    """For a webp that keeps every pixel."""
     model: str | None
     existing_alpha: ExistingAlpha | None
     animated: Animated | None
@@ -22,7 +28,7 @@ class JobOptions(TypedDict, total=False):
     webhook_url: str | None
     labels: Mapping[str, str] | None
     outputs: "Sequence[OutputOptions] | None"
-    """Files to make of the one photo; `format` and `background` are short for a single one named `cutout`."""
+    """Files to make of the one photo; the options above are short for a single one named `cutout`."""
     priority: Literal["interactive", "normal", "bulk"] | None
     deadline: str | None
     expires_in: str | int | None
@@ -39,11 +45,15 @@ class OutputOptions(TypedDict, total=False):
     """`original`, `WxH`, `longest:N` or `megapixels:N`."""
     background: str | None
     quality: int | None
+    max_bytes: int | None
+    lossless: bool | None
     crop: bool | None
     margin: str | None
     fill: str | None
     position: str | None
     channels: Literal["rgba", "alpha"] | None
+    depth: Literal[8, 16] | None
+    """Bits of a mask (png or tiff), or of a zip's alpha."""
     roi: str | None
     """`x1 y1 x2 y2` in px or %."""
 

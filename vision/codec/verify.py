@@ -10,21 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vision.arrays import Mask
-from vision.codec.header import PILLOW_FORMATS
-from vision.codec.png import read_strips
+from vision.codec.parts import PNG_SIGNATURE
+from vision.codec.png import Pixels, read_strips
 from vision.compiled import compiled
 
-_PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
-_PIXEL_PARTS: Final = frozenset({
-    "IHDR", "PLTE", "tRNS", "sRGB", "IDAT", "IEND",
-    "VP8 ", "VP8L", "VP8X", "ALPH",
-    "SOF0", "DHT", "DQT", "DRI", "SOS", "APP0", "APP14",
-})  # fmt: skip
-"""Parts of a file that hold pixels or say how to read them: the only ones an output has."""
-_JPEG_NAMES: Final = {0xC0: "SOF0", 0xC4: "DHT", 0xDB: "DQT", 0xDD: "DRI", 0xDA: "SOS", 0xFE: "COM"}
-_JPEG_APP: Final = range(0xE0, 0xF0)
-_JPEG_SOS: Final = 0xDA
-_RASTER_AT: Final = 12
+_FORMATS: Final = ("JPEG", "WEBP", "AVIF", "TIFF")
 
 
 @dataclass(frozen=True)
@@ -43,8 +33,9 @@ class ColourCheck:
 def verify_background(encoded: bytes, background: Mask, colour: tuple[int, int, int]) -> ColourCheck:
     """Decode an output and compare the pixels of `background` (H, W) with `colour`.
 
-    PNG: exact. JPEG: exact where the colour's channels are 255 or 0, and in blocks of 8 x 8 without product for every
-    colour. WebP is lossy and gives levels near the edge: ask for `worst`.
+    PNG, TIFF and lossless WebP: exact. JPEG: exact where the colour's channels are 255 or 0, and in blocks of 8 x 8
+    without product for every colour. AVIF: exact for white and black. Lossy WebP gives levels near the edge: ask for
+    `worst`.
     Raises ValueError where the sizes differ.
     """
     wrong_px = worst = top = 0
@@ -61,41 +52,44 @@ def verify_background(encoded: bytes, background: Mask, colour: tuple[int, int, 
 
 
 def verify_hidden(encoded: bytes) -> ColourCheck:
-    """Decode an RGBA output and compare the colour under alpha 0 with black. Exact for PNG, not for lossy WebP.
+    """Decode an RGBA output and compare the colour under alpha 0 with black. Exact for lossless files.
 
-    Lossy WebP spills the colours of visible pixels a few pixels over the edge; what was hidden it never had.
+    Lossy WebP and AVIF spill the colours of visible pixels a few pixels over the edge; what was hidden they never had.
     """
     found = [_shown_through(strip) for strip in _strips(encoded, "RGBA")]
     return ColourCheck(sum(wrong_px for wrong_px, _ in found), max(worst for _, worst in found))
 
 
-def foreign_parts(encoded: bytes) -> tuple[str, ...]:
-    """Names of the file's parts that hold anything but pixels: EXIF, GPS, XMP, profiles, text, bytes behind the end.
-
-    Reads the container itself (PNG chunks, RIFF chunks, JPEG markers up to the scan). Empty for each output.
-    Raises ValueError where it is none of the three.
-    """
-    if encoded.startswith(_PNG_SIGNATURE):
-        parts = _png_parts(encoded)
-    elif encoded.startswith(b"RIFF") and encoded[8:_RASTER_AT] == b"WEBP":
-        parts = _webp_parts(encoded)
-    elif encoded.startswith(b"\xff\xd8"):
-        parts = _jpeg_parts(encoded)
-    else:
-        raise ValueError("not a PNG, WebP or JPEG file")
-    return tuple(name for name in parts if name not in _PIXEL_PARTS)
+def verify_alpha(encoded: bytes, alpha8: NDArray[np.uint8]) -> bool:
+    """Decode an RGBA output: whether its alpha is this (H, W) exactly. Raises ValueError where the sizes differ."""
+    top = 0
+    for strip in _strips(encoded, "RGBA"):
+        rows = alpha8[top : top + strip.shape[0]]
+        if rows.shape != strip.shape[:2]:
+            raise ValueError(f"the file's rows from {top} do not fit an alpha of {alpha8.shape}")
+        if not np.array_equal(strip[..., 3], rows):
+            return False
+        top += strip.shape[0]
+    return top == alpha8.shape[0]
 
 
 def _strips(encoded: bytes, mode: str) -> Iterator[NDArray[np.uint8]]:
     """(h, W, C) uint8 from the top down."""
-    if encoded.startswith(_PNG_SIGNATURE):
+    if encoded.startswith(PNG_SIGNATURE):
         for strip in read_strips(encoded):
-            if strip.shape[2] != len(mode):
-                raise ValueError(f"the file does not hold {mode} pixels")
-            yield strip
+            yield _in_mode(strip, mode)
         return
-    with Image.open(BytesIO(encoded), formats=PILLOW_FORMATS) as image:
+    with Image.open(BytesIO(encoded), formats=_FORMATS) as image:
         yield np.asarray(image if image.mode == mode else image.convert(mode))
+
+
+def _in_mode(strip: Pixels, mode: str) -> NDArray[np.uint8]:
+    """A palette of opaque colours says nothing of alpha. ValueError for pixels of another kind."""
+    if strip.shape[2] == 3 and mode == "RGBA":  # noqa: PLR2004
+        return np.dstack([strip, np.full(strip.shape[:2], 255, np.uint8)])
+    if strip.dtype != np.uint8 or strip.shape[2] != len(mode):
+        raise ValueError(f"the file does not hold {mode} pixels")
+    return strip.astype(np.uint8, copy=False)
 
 
 @compiled
@@ -126,42 +120,3 @@ def _shown_through(pixels: NDArray[np.uint8]) -> tuple[int, int]:
                 count += far > 0
                 worst = max(worst, far)
     return count, worst
-
-
-def _png_parts(encoded: bytes) -> Iterator[str]:
-    at = len(_PNG_SIGNATURE)
-    name = ""
-    while at + 8 <= len(encoded) and name != "IEND":
-        length = int.from_bytes(encoded[at : at + 4], "big")
-        name = encoded[at + 4 : at + 8].decode("latin-1")
-        yield name
-        at += 12 + length
-    if at != len(encoded):
-        yield "bytes behind the end"
-
-
-def _webp_parts(encoded: bytes) -> Iterator[str]:
-    end = 8 + int.from_bytes(encoded[4:8], "little")
-    at = _RASTER_AT
-    while at + 8 <= end:
-        length = int.from_bytes(encoded[at + 4 : at + 8], "little")
-        yield encoded[at : at + 4].decode("latin-1")
-        at += 8 + length + length % 2
-    if at != len(encoded):
-        yield "bytes behind the end"
-
-
-def _jpeg_parts(encoded: bytes) -> Iterator[str]:
-    """Markers up to the first scan; JFIF's APP0 and Adobe's APP14 count by their signatures."""
-    at, marker = 2, 0
-    while marker != _JPEG_SOS:
-        marker = encoded[at + 1]
-        body = encoded[at + 4 : at + 2 + int.from_bytes(encoded[at + 2 : at + 4], "big")]
-        if marker in _JPEG_APP:
-            known = body.startswith((b"JFIF\0", b"Adobe"))
-            yield f"APP{marker - 0xE0}" if known else f"APP{marker - 0xE0} {body[:4].decode('latin-1')}"
-        else:
-            yield _JPEG_NAMES.get(marker, f"marker {marker:#x}")
-        at += 4 + len(body)
-    if not encoded.endswith(b"\xff\xd9"):
-        yield "bytes behind the end"

@@ -15,12 +15,13 @@ from config.settings import Settings
 from db.base import Verdict
 from db.session import Sessions
 from jobs import claiming, work
-from jobs.filenames import MEDIA_TYPES, content_disposition, output_filename
+from jobs.filenames import content_disposition, output_filename
 from jobs.ids import job_public_id, new_id
 from jobs.values import NewMatte, Outcome, StoredOutput
 from storage.keys import matte_key, output_key
 from storage.opening import open_storage
 from storage.port import Served
+from vision.formats import MEDIA_TYPES
 
 TERMS = claiming.Terms(worker="gpu0@test", lease_s=60, resolve=lambda _: ("unet-fast@1", "torch"))
 CUTOUT = b"a cutout's bytes" * 1000

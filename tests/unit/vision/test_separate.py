@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vision.layers import bleed, lay_under
+from vision.output import Encoding
 from vision.paint import Paint
 from vision.separate import make_mask, make_zip
 
@@ -42,7 +43,7 @@ def test_laying_paint_under_is_porter_duff_over(seed: int, opacity: int, colour:
 @pytest.mark.parametrize("kind", ["png", "jpg", "webp"])
 def test_the_mask_is_the_alpha(kind: str) -> None:
     _, alpha = disc()
-    with Image.open(BytesIO(make_mask(alpha, format=kind, quality=None))) as image:  # type: ignore[arg-type]
+    with Image.open(BytesIO(make_mask(alpha, Encoding(kind)).file)) as image:
         assert image.mode == ("L" if kind == "png" else "RGB")
         grey = np.asarray(image.convert("L")).astype(int)
     off = np.abs(grey - np.rint(alpha * 255))
@@ -66,8 +67,8 @@ def test_bleeding_of_nothing_and_of_everything() -> None:
 
 def test_a_zip_holds_colours_and_alpha_that_make_the_cutout() -> None:
     foreground, alpha = disc()
-    encoded = make_zip(foreground, alpha, quality=None)
-    assert encoded == make_zip(foreground, alpha, quality=None)
+    encoded = make_zip(foreground, alpha).file
+    assert encoded == make_zip(foreground, alpha).file
     with zipfile.ZipFile(BytesIO(encoded)) as archive:
         assert archive.namelist() == ["color.jpg", "alpha.png"]
         colours = np.asarray(Image.open(BytesIO(archive.read("color.jpg"))).convert("RGB")).astype(int)

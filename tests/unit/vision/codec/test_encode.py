@@ -9,7 +9,8 @@ from tests.photo_files import COMMENT, MAKER, XMP, exif, quadrants, save
 from vision.codec.decode import decode
 from vision.codec.encode import decode_matte, encode_jpeg, encode_matte, encode_png, encode_webp
 from vision.codec.header import Limits
-from vision.codec.verify import foreign_parts, verify_background, verify_hidden
+from vision.codec.parts import foreign_parts
+from vision.codec.verify import verify_background, verify_hidden
 
 RNG = np.random.default_rng(3)
 
@@ -61,16 +62,26 @@ def test_matte_comes_back() -> None:
     alpha = RNG.random((37, 51), dtype=np.float32)
     data = encode_matte(alpha)
     with Image.open(BytesIO(data)) as image:
-        assert image.mode == "L"
+        assert image.mode == "I;16"
+        np.testing.assert_array_equal(np.asarray(image), np.rint(alpha.astype(float) * 65535))
     back = decode_matte(data)
     assert back.dtype == np.float32
-    assert np.abs(back - alpha).max() <= 0.5 / 255 + 1e-6
+    assert np.abs(back - alpha).max() <= 0.5 / 65535 + 1e-6
     assert encode_matte(back) == data
 
 
-def test_a_matte_is_grey() -> None:
-    with pytest.raises(ValueError, match="grey"):
-        decode_matte(encode_png(cutout()))
+def test_a_matte_of_8_bits_is_what_the_fine_one_rounds_to() -> None:
+    alpha = RNG.random((37, 51), dtype=np.float32)
+    shallow = encode_matte(decode_matte(encode_matte(alpha)), depth=8)
+    assert opened(shallow).dtype == np.uint8
+    np.testing.assert_array_equal(opened(shallow), np.rint(np.rint(alpha.astype(float) * 65535) / 257))
+
+
+@pytest.mark.parametrize("other", ["cutout", "8 bits"])
+def test_a_stored_matte_is_grey_and_has_16_bits(other: str) -> None:
+    alpha = RNG.random((5, 5), dtype=np.float32)
+    with pytest.raises(ValueError, match="16 bit grey"):
+        decode_matte(encode_png(cutout()) if other == "cutout" else encode_matte(alpha, depth=8))
 
 
 def test_webp_keeps_alpha_exact_and_colour_near() -> None:

@@ -1,0 +1,17 @@
+"""Outputs tell the quality that their file was written with."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0021"
+down_revision = "0020"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("outputs", sa.Column("quality", sa.SmallInteger(), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("outputs", "quality")
