@@ -6,6 +6,7 @@ moved to the means of what is nearest to them (Lloyd's algorithm), and the pictu
 1976; three quarters of the error). Three things are exact and never dithered: alpha 0, full alpha, and the background.
 """
 
+import math
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -64,7 +65,7 @@ def _share(kinds: int, soft_px: int, opaque_px: int, room: int) -> int:
     """How many entries soft edges get: more than their pixels would, for they are looked at."""
     if not opaque_px:
         return min(kinds, room)
-    by_root = room * soft_px**0.5 / (soft_px**0.5 + opaque_px**0.5)
+    by_root = room * math.sqrt(soft_px) / (math.sqrt(soft_px) + math.sqrt(opaque_px))
     return min(kinds, max(_FEWEST_EDGE, min(_MOST_EDGE, round(by_root))))
 
 
@@ -231,11 +232,11 @@ def _look_up(
         at = (red >> 2) << 12 | (green >> 2) << 6 | (blue >> 2)
         if solid[at] < 0:
             solid[at] = _nearest(seen, first_solid, seen.shape[0], wanted)
-        return np.int64(solid[at])
+        return int(solid[at])
     at = (red >> 3) << 14 | (green >> 3) << 9 | (blue >> 3) << 4 | (np.int64(wanted[3]) >> 4)
     if soft[at] < 0:
         soft[at] = _nearest(seen, first_soft, first_solid, wanted)
-    return np.int64(soft[at])
+    return int(soft[at])
 
 
 @compiled

@@ -62,7 +62,7 @@ def write_palette_png(indices: NDArray[np.uint8], palette: NDArray[np.uint8]) ->
 def read_png(encoded: bytes) -> Pixels:
     """Pixels of a file that `write_png` made, (H, W), (H, W, 3) or (H, W, 4). ValueError for any other file."""
     strips = list(read_strips(encoded))
-    pixels: Pixels = np.concatenate(strips)
+    pixels: Pixels = np.concatenate(strips)  # type: ignore[assignment]  # of one type all
     return pixels[..., 0] if pixels.shape[2] == 1 else pixels
 
 

@@ -38,6 +38,8 @@ def test_outputs_of_a_form(client: TestClient, sessions: Sessions, settings: Set
         ({"name": "main"}, "/outputs", "invalid_outputs"),
         ([{"shadow": "drop"}], "/outputs/0/shadow", "unknown_field"),
         ([{}, {"name": "a", "crop": "yes"}], "/outputs/1/crop", "invalid_option"),
+        ([{"depth": 16}], "/outputs/0/depth", "invalid_depth"),
+        ([{"max_bytes": "5MB"}], "/outputs/0/max_bytes", "invalid_option"),
         ([{"size": "9999999x1"}], "/outputs/0/size", "invalid_size"),
     ],
 )
@@ -46,6 +48,42 @@ def test_bad_outputs_are_named(client: TestClient, outputs: object, pointer: str
     reply = client.post("/v1/jobs", json=fields)
     assert reply.status_code == 422
     assert [(error["pointer"], error["code"]) for error in reply.json()["errors"]] == [(pointer, code)]
+
+
+def test_formats_have_media_types_and_endings(client: TestClient, sessions: Sessions, settings: Settings) -> None:
+    kinds = {"png8": "image/png", "avif": "image/avif", "tiff": "image/tiff", "zip": "application/zip"}
+    job = submit(client, outputs=json.dumps([{"name": name, "format": name} for name in kinds]))
+    finish(sessions, settings)
+    for output in client.get(job["urls"]["self"]).json()["outputs"]:
+        reply = client.get(output["url"])
+        assert reply.headers["content-type"] == kinds[output["name"]]
+        ending = output["format"].replace("png8", "png")
+        assert f'filename="mug-{output["name"]}.{ending}"' in reply.headers["content-disposition"]
+
+
+def test_the_encoding_of_a_single_output_is_said_by_the_job(client: TestClient) -> None:
+    job = submit(client, format="jpg", quality="85", max_bytes="5000000")
+    [output] = job["params"]["outputs"]
+    assert (output["format"], output["quality"], output["max_bytes"]) == ("jpg", 85, 5_000_000)
+    job = submit(client, format="webp", lossless="true")
+    assert job["params"]["outputs"][0]["lossless"] is True
+
+
+@pytest.mark.parametrize(
+    ("fields", "errors"),
+    [
+        ({"max_bytes": "5MB"}, [("/max_bytes", "invalid_max_bytes")]),
+        ({"max_bytes": 2.5}, [("/max_bytes", "invalid_max_bytes")]),
+        ({"format": "avif", "quality": True}, [("/quality", "invalid_quality")]),
+        ({"quality": 90}, [("/quality", "invalid_quality")]),
+        ({"lossless": "maybe"}, [("/lossless", "invalid_lossless")]),
+        ({"outputs": [{}], "lossless": True}, [("/lossless", "invalid_outputs")]),
+    ],
+)
+def test_a_bad_encoding_is_named(client: TestClient, fields: dict[str, object], errors: list[tuple[str, str]]) -> None:
+    reply = client.post("/v1/jobs", json={"image_url": "https://shop.example/mug.jpg", **fields})
+    assert reply.status_code == 422
+    assert [(error["pointer"], error["code"]) for error in reply.json()["errors"]] == errors
 
 
 def test_a_further_output_is_queued_with_a_status_of_its_own(

@@ -57,8 +57,9 @@ def test_exactly_one_inside_and_exactly_zero_outside_of_the_band():
     outside = cv2.distanceTransform((drawing.alpha <= 0.5).astype(np.uint8), cv2.DIST_L2, 5)
     assert (alpha[distance > 40] == 1).all()
     assert (alpha[outside > 40] == 0).all()
-    steps = alpha * 255
-    np.testing.assert_allclose(steps, np.rint(steps), atol=1e-3)
+    steps = alpha.astype(float) * 65535
+    np.testing.assert_allclose(steps, np.rint(steps), atol=0.01)
+    assert len(np.unique(np.rint(steps))) > 1000
 
 
 def test_thin_wires_are_not_eaten():
