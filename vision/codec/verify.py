@@ -70,7 +70,7 @@ def verify_alpha(encoded: bytes, alpha8: NDArray[np.uint8]) -> bool:
         if not np.array_equal(strip[..., 3], rows):
             return False
         top += strip.shape[0]
-    return top == alpha8.shape[0]
+    return bool(top == alpha8.shape[0])
 
 
 def _strips(encoded: bytes, mode: str) -> Iterator[NDArray[np.uint8]]:
