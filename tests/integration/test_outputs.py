@@ -161,14 +161,14 @@ def test_deleting_the_job_in_mid_work_leaves_no_file(world: GpuWorld, monkeypatc
     ask(world, job_id)
     submit = world.res.decoders.submit
 
-    def purge_first(data: bytes) -> object:
+    def purge_first(data: bytes, animated: str) -> object:
         with world.res.sessions.begin() as session:
             purge = purging.purge_files(session, session.get_one(Job, job_id))
         for key in purge.keys:
             world.storage.delete(key)
-        return submit(data)
+        return submit(data, animated)
 
-    monkeypatch.setattr(type(world.res.decoders), "submit", lambda _, data: purge_first(data))
+    monkeypatch.setattr(type(world.res.decoders), "submit", lambda _, data, animated: purge_first(data, animated))
     world.drain()
     assert world.outputs(job_id) == []
     assert world.files() == []
