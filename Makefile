@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo picture up test test-training lint types bench migrate revision train-smoke format install pins settings openapi errors clean
+.PHONY: images help demo picture up test test-training lint types bench migrate revision train-smoke format install pins settings openapi errors clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml client/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Packshot needs Python 3.11 or newer, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
-	    --constraint constraints.txt --editable ./client --editable '.[worker,onnx,embedded,train,tracing,demo,dev]'
+	    --constraint constraints.txt --editable ./client --editable '.[api,worker,onnx,embedded,train,tracing,demo,deploy,dev]'
 	@touch $@
 
 demo: $(STAMP) ## Start everything, cut out real photos, write out/demo/, stop (PHOTOS=folder for your own)
@@ -66,6 +66,9 @@ pins: ## Write constraints.txt from what is installed
 	$(BIN)/python -m tests.contracts.pins > constraints.new
 	mv constraints.new constraints.txt
 	@touch $(STAMP)
+
+images: $(STAMP) ## Install each image's packages apart and start its processes (minutes; downloads torch)
+	$(BIN)/python -m tests.servers deploy/try-images.sh api worker
 
 settings: ## Write the table of docs/configuration.md from the settings
 	$(BIN)/python -m tests.contracts.settings_table

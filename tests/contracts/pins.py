@@ -5,7 +5,7 @@ from importlib.metadata import requires, version
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-EXTRAS = frozenset({"worker", "onnx", "embedded", "train", "tracing", "demo", "dev"})
+EXTRAS = frozenset({"api", "worker", "onnx", "embedded", "train", "tracing", "demo", "deploy", "dev"})
 
 
 def installed_pins() -> dict[str, str]:
@@ -13,11 +13,16 @@ def installed_pins() -> dict[str, str]:
 
     Our own distributions are left out: they come from this checkout.
     """
-    reached: dict[str, set[str]] = {}
-    waiting = [("packshot", EXTRAS)]
+    return {name: version(name) for name in sorted(reached(EXTRAS) - {"packshot", "packshot-client"})}
+
+
+def reached(extras: frozenset[str]) -> set[str]:
+    """Names of Packshot with these extras and of all that it needs here, installed or not."""
+    found: dict[str, set[str]] = {}
+    waiting = [("packshot", extras)]
     while waiting:
         name, extras = waiting.pop()
-        known = reached.setdefault(name, set())
+        known = found.setdefault(name, set())
         for text in requires(name) or []:
             requirement = Requirement(text)
             wanted = [
@@ -26,10 +31,10 @@ def installed_pins() -> dict[str, str]:
                 if requirement.marker is None or requirement.marker.evaluate({"extra": extra})
             ]
             child = canonicalize_name(requirement.name)
-            if wanted and (child not in reached or not requirement.extras <= reached[child]):
+            if wanted and (child not in found or not requirement.extras <= found[child]):
                 waiting.append((child, frozenset(requirement.extras)))
         known |= extras
-    return {name: version(name) for name in sorted(reached.keys() - {"packshot", "packshot-client"})}
+    return set(found)
 
 
 def unmet() -> list[str]:
