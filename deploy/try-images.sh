@@ -34,7 +34,7 @@ run() { # image part command...
         sleep 1
     done
     kill -TERM $pid
-    wait $pid
+    wait $pid || [ $? -eq 143 ] # uvicorn stops in order and then ends by the signal that it got
     echo "$image: packshot $* became healthy and stopped in order"
 }
 
@@ -43,7 +43,7 @@ for image in "$@"; do
     case $image in
         api)
             ../venv/bin/packshot migrate
-            ../venv/bin/packshot keys create tried | sed 's/_[A-Za-z0-9_-]*$/_…/'
+            ../venv/bin/packshot keys create tried >/dev/null
             run api api api
             run api io worker io
             run api sweeper worker sweeper
