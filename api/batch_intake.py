@@ -24,6 +24,7 @@ from jobs import batch_work, batches, service
 from jobs.archive import Archive, ArchiveLimits
 from jobs.batches import NewBatch
 from jobs.errors import FieldError, JobError, pointer_to
+from jobs.fields import Judged
 from jobs.filenames import clean_filename
 from jobs.idempotency import Ticket
 from jobs.ids import new_id
@@ -99,6 +100,7 @@ def parse_batch(form: Form, context: Context, *, api_key_id: UUID) -> BatchReque
     errors = list(found)
     if judged.names_url:
         errors.append(FieldError("/image_url", "unknown_field", "Photos are named by the lines of the manifest."))
+    errors += puts_for_all(judged)
     if errors:
         detail = " ".join(error.detail for error in errors)
         raise from_job_error(JobError("invalid_options", detail, errors=tuple(errors)))
@@ -126,6 +128,12 @@ def parse_batch(form: Form, context: Context, *, api_key_id: UUID) -> BatchReque
     if source is LineSource.ZIP:
         Archive(asked.file, ArchiveLimits.from_settings(context.settings))
     return asked
+
+
+def puts_for_all(judged: Judged) -> list[FieldError]:
+    """A URL that all lines would be put to is refused: each result would replace the one before."""
+    detail = "put_url belongs into the lines: photos of a batch can't all be put to one URL."
+    return [FieldError("/put_url", "invalid_put_url", detail)] if judged.puts else []
 
 
 def _flags(fields: dict[str, Any]) -> tuple[BatchFlags, dict[str, Any]]:

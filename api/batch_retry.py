@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from api.batch_intake import OF_THE_BATCH, line_terms, store_and_commit
+from api.batch_intake import OF_THE_BATCH, line_terms, puts_for_all, store_and_commit
 from api.context import Context
 from api.idempotency import Answer, look
 from api.problems import ProblemError, from_job_error
@@ -55,6 +55,7 @@ def parse_retry(fields: dict[str, Any], context: Context, *, api_key_id: UUID) -
     errors = [error for error in found if error.pointer != "/image_url"]
     if judged.names_url:
         errors.append(FieldError("/image_url", "unknown_field", "The photos are those of the first run."))
+    errors += puts_for_all(judged)
     if errors:
         raise _refusal(errors)
     return asked, judged, schedule

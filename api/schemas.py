@@ -91,6 +91,16 @@ class OutputOptions(BaseModel):
     roi: str | None = None
 
 
+class PutObject(BaseModel):
+    """How an output gets to the URL that its caller gave. The URL itself is shown nowhere."""
+
+    status: Literal["pending", "done", "failed", "canceled"]
+    host: str = Field(description="The URL's host.", examples=["bucket.s3.example"])
+    tries: int
+    error: str | None = Field(description="What the last try that failed said.")
+    completed_at: Time | None
+
+
 class OutputObject(BaseModel):
     """One output. Those of the submission come when the job succeeds, whole; one asked for later is queued first."""
 
@@ -112,6 +122,7 @@ class OutputObject(BaseModel):
     )
     params: OutputOptions
     error: JobProblem | None
+    put: PutObject | None = Field(description="Its PUT to the caller's URL, once it is made; null where there is none.")
     created_at: Time
     completed_at: Time | None
 

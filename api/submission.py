@@ -15,6 +15,7 @@ from jobs.errors import FieldError, JobError
 from jobs.fields import judge
 from jobs.filenames import clean_filename, filename_of_url
 from jobs.params import JobParams
+from jobs.put_params import PutTarget
 from jobs.schedule import Schedule, ScheduleCreate, judge_schedule
 from jobs.values import NewJob, StoredInput
 
@@ -31,6 +32,7 @@ class Submission:
     webhook_url: str | None
     labels: dict[str, str]
     schedule: Schedule
+    puts: tuple[PutTarget, ...]
 
     def to_new_job(
         self, job_id: UUID, api_key_id: UUID, stored: StoredInput | None, base_url: str, retention: timedelta
@@ -53,6 +55,7 @@ class Submission:
             priority=self.schedule.priority,
             deadline=self.schedule.deadline,
             traceparent=CURRENT.get(),
+            puts=self.puts,
         )
 
 
@@ -86,4 +89,6 @@ def parse(form: Form, context: Context) -> Submission:
         filename = clean_filename(form.upload.filename)
     else:
         filename = filename_of_url(judged.image_url or "")
-    return Submission(judged.image_url, filename, judged.params, judged.webhook_url, judged.labels, schedule)
+    return Submission(
+        judged.image_url, filename, judged.params, judged.webhook_url, judged.labels, schedule, judged.puts
+    )

@@ -1,7 +1,7 @@
 """Rows to the objects of replies."""
 
 from api.problems import job_problem
-from api.schemas import File, JobInput, JobObject, JobProblem, JobUrls, OutputObject, OutputOptions, Params
+from api.schemas import File, JobInput, JobObject, JobProblem, JobUrls, OutputObject, OutputOptions, Params, PutObject
 from db.models import Job, Output
 from jobs.ids import BATCH_PREFIX, job_public_id
 from jobs.lanes import Lane
@@ -67,6 +67,7 @@ def output_object(output: Output, job_url: str) -> OutputObject:
         bbox_xyxy_px=output.bbox_xyxy_px,
         params=OutputOptions(**output.params),
         error=_problem(output),
+        put=None if output.put is None else PutObject(**output.put),
         created_at=output.created_at,
         completed_at=output.completed_at,
     )

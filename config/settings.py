@@ -197,13 +197,17 @@ class Settings(BaseSettings):
     fetch_timeout_s: float = Field(default=30.0, gt=0, description="Whole time of one download.")
     fetch_redirects: int = Field(default=5, ge=0, description="Redirects followed, each one checked.")
     fetch_max_tries: int = Field(default=4, gt=0, description="Tries of one download before the job fails.")
+    put_timeout_s: float = Field(default=60.0, gt=0, description="Whole time of one PUT to a caller's URL.")
+    put_max_tries: int = Field(default=8, gt=0, description="Tries of one such PUT before the job fails.")
     webhook_timeout_s: float = Field(default=15.0, gt=0, description="Whole time of one webhook call.")
     webhook_disable_after: timedelta = Field(
         default=timedelta(days=5),
         description="A registered endpoint where every call has failed for this long is disabled (ISO 8601).",
     )
     io_concurrency: int = Field(
-        default=16, gt=0, description="Downloads, and webhook calls beside them, at a time per io worker."
+        default=16,
+        gt=0,
+        description="Downloads, and as many PUTs and webhook calls beside them, at a time per io worker.",
     )
 
     # Batches

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import delete, exists, func, insert, select, text, update
 from sqlalchemy.orm import Session, selectinload
 
-from db import outgoing, paging, webhooks
+from db import outgoing, paging, puts, webhooks
 from db.base import JobStatus
 from db.batch_models import BadLine, Batch, BatchStatus, Upload
 from db.models import Fetch, Job
@@ -141,6 +141,7 @@ def end_jobs(session: Session, batch_id: UUID, *, to: JobStatus, limit: int) -> 
         .execution_options(synchronize_session=False, populate_existing=True)
     ).all()
     session.execute(delete(Fetch).where(Fetch.job_id.in_(ids)))
+    puts.drop(session, [job.id for job in ended if job.has_puts])
     return ended
 
 

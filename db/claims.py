@@ -179,7 +179,7 @@ def renew(session: Session, held: Sequence[tuple[UUID, int]], *, lease_s: float)
         query = (
             update(table)
             .where(table.id == bindparam("held_id"), table.attempt == bindparam("held_attempt"))
-            .where(table.status == JobStatus.PROCESSING)
+            .where(table.status == JobStatus.PROCESSING, table.made_at.is_(None))
             .values(leased_until=func.now() + timedelta(seconds=lease_s))
             .execution_options(synchronize_session=False)
         )

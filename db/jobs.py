@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, selectinload
 
-from db import paging, webhooks
+from db import paging, puts, webhooks
 from db.base import JobStatus, Verdict
 from db.claims import Row, Table
 from db.models import Fetch, Job, Matte, Output
@@ -32,17 +32,21 @@ def move(
     """Change a row's status if it stands in one of `from_`, and, where `attempt` is given, still under that attempt.
 
     Returns the row as it now stands, or None when the guard refused: someone else was first. A lease ends with it,
-    and with a job's `completed_at` the retention of its files begins.
+    and with a job's `completed_at` the retention of its files begins, and what was still to be put is not.
     """
     query = update(table).where(table.id == row_id, table.status.in_(from_))
     if attempt is not None:
-        query = query.where(table.attempt == attempt)
+        # What is made is in no worker's hands any more, though its attempt is the last one.
+        query = query.where(table.attempt == attempt, table.made_at.is_(None))
     values = {"status": to, "leased_until": None, **values}
     if "completed_at" in values and table is Job:
         values["expires_at"] = values["completed_at"] + Job.retention
-    return session.scalar(
+    moved = session.scalar(
         query.values(**values).returning(table).execution_options(synchronize_session=False, populate_existing=True),
     )
+    if isinstance(moved, Job) and moved.has_puts and moved.completed_at is not None:
+        puts.drop(session, [moved.id])
+    return moved
 
 
 def put_off(session: Session, row_id: UUID, pause: timedelta, *, table: Table) -> None:

@@ -36,6 +36,7 @@ class ApiKey(Base):
     last_claimed_at: Mapped[datetime | None]  # whose turn it is: the key served longest ago comes first
     last_fetched_at: Mapped[datetime | None]  # the same for its downloads
     last_notified_at: Mapped[datetime | None]  # and for its webhooks
+    last_put_at: Mapped[datetime | None]  # and for its PUTs
     files_retention: Mapped[timedelta | None]  # of its jobs' files; the service's where null
 
     secrets: Mapped[list["ApiKeySecret"]] = relationship(lazy="raise", order_by="ApiKeySecret.created_at")

@@ -57,6 +57,9 @@ class Matte(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+_LEASED = "(leased_until IS NOT NULL) = (status = 'processing' AND made_at IS NULL)"
+
+
 class Claimable:
     """Columns of a row that workers take under a lease. `attempt` is the fencing token: it rises with every claim."""
 
@@ -73,6 +76,8 @@ class Claimable:
     completed_at: Mapped[datetime | None]
     error_code: Mapped[str | None]
     error_detail: Mapped[str | None]
+    has_puts: Mapped[bool] = mapped_column(server_default=text("false"))  # it ends when its caller's servers have it
+    made_at: Mapped[datetime | None]  # since then it is in no worker's hands, and waits for its PUTs
 
 
 class Job(Claimable, Base):
@@ -84,7 +89,7 @@ class Job(Claimable, Base):
             "(completed_at IS NOT NULL) = (status IN ('succeeded','failed','canceled','expired'))",
             name="final_is_completed",
         ),
-        CheckConstraint("(leased_until IS NOT NULL) = (status = 'processing')", name="lease_is_processing"),
+        CheckConstraint(_LEASED, name="lease_is_processing"),
         CheckConstraint("(error_code IS NOT NULL) = (status = 'failed')", name="error_is_failed"),
         # The claim walks this index: one lane per (priority, key), oldest due first.
         Index(
@@ -200,9 +205,9 @@ class Output(Claimable, Base):
     __table_args__ = (
         UniqueConstraint("job_id", "name"),
         CheckConstraint("(completed_at IS NOT NULL) = (status IN ('succeeded','failed'))", name="final_is_completed"),
-        CheckConstraint("(leased_until IS NOT NULL) = (status = 'processing')", name="lease_is_processing"),
+        CheckConstraint(_LEASED, name="lease_is_processing"),
         CheckConstraint("(error_code IS NOT NULL) = (status = 'failed')", name="error_is_failed"),
-        CheckConstraint("(key IS NOT NULL) = (status = 'succeeded')", name="file_is_succeeded"),
+        CheckConstraint("(key IS NOT NULL) = (status = 'succeeded' OR made_at IS NOT NULL)", name="file_is_made"),
         Index(
             "ix_outputs_claim",
             "priority",
@@ -232,6 +237,8 @@ class Output(Claimable, Base):
     upscaled: Mapped[bool] = mapped_column(server_default=text("false"))  # pixels were made up to reach the size
     # Where the product stands in the file: left, top, right, bottom (exclusive); null where there is none.
     bbox_xyxy_px: Mapped[list[int] | None] = mapped_column(JSONB(none_as_null=True))
+    # How its PUT to the caller's URL fares, as readers see it; null where there is none, or it has not begun.
+    put: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
 
 
 class Fetch(Base):

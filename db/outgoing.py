@@ -20,6 +20,7 @@ from db.claims import TABLES, Table, take_turn
 from db.fair_queues import FairQueues
 from db.key_models import ApiKey
 from db.models import Fetch, Job
+from db.put_models import Put
 from db.webhook_models import DeliveryStatus, WebhookDelivery
 
 FETCHES = FairQueues("fetches", "job_id", "due_at IS NOT NULL", "host_md5", "last_fetched_at", has_priority=True)
@@ -105,7 +106,7 @@ def _is_due(table: Table) -> tuple[ColumnElement[bool], ...]:
 
 
 def waiting(session: Session) -> tuple[bool, bool]:
-    """(jobs or outputs are due for a gpu worker, fetches, deliveries or batches for an io worker)."""
+    """(jobs or outputs are due for a gpu worker, fetches, deliveries, batches or PUTs for an io worker)."""
     # Questions apart, one for each partial index.
     healthy, suspect = (
         or_(*(exists().where(*_is_due(table), crashed(table.crashes, 0)) for table in TABLES)) for crashed in (eq, gt)
@@ -113,14 +114,16 @@ def waiting(session: Session) -> tuple[bool, bool]:
     fetches = exists().where(Fetch.due_at <= func.now())
     deliveries = exists().where(WebhookDelivery.status == DeliveryStatus.PENDING, WebhookDelivery.due_at <= func.now())
     batches = exists().where(Batch.due_at <= func.now())
-    gpu, io = session.execute(select(healthy | suspect, fetches | deliveries | batches)).one()
+    puts = exists().where(Put.due_at <= func.now())
+    gpu, io = session.execute(select(healthy | suspect, fetches | deliveries | batches | puts)).one()
     return bool(gpu), bool(io)
 
 
 def has_waited(session: Session, *, seconds: float) -> bool:
-    """Whether a download, a delivery or a batch has been due for longer than `seconds` and nobody took it."""
+    """Whether a download, a delivery, a batch or a PUT has been due for longer than `seconds` and nobody took it."""
     past = func.now() - timedelta(seconds=seconds)
     fetches = exists().where(Fetch.due_at < past)
     deliveries = exists().where(WebhookDelivery.status == DeliveryStatus.PENDING, WebhookDelivery.due_at < past)
     batches = exists().where(Batch.due_at < past)
-    return bool(session.scalar(select(fetches | deliveries | batches)))
+    puts = exists().where(Put.due_at < past)
+    return bool(session.scalar(select(fetches | deliveries | batches | puts)))

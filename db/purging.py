@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db.batch_models import Batch, Upload
 from db.models import Job, Matte, Output
+from db.put_models import Put
 
 _ROW_ID = re.compile(r"(?<=/)[0-9a-f]{32}(?=[/.])")
 
@@ -24,6 +25,7 @@ class Purge:
 
 def purge_files(session: Session, job: Job) -> Purge:
     """Forget a job's files; its matte goes with its last user. The rows' claims end here, the files after commit."""
+    session.execute(delete(Put).where(Put.job_id == job.id))
     outputs = session.scalars(delete(Output).where(Output.job_id == job.id).returning(Output.key)).all()
     # A photo out of an upload is the upload's: it goes when that has expired and no job needs it.
     keys = [key for key in (*outputs, None if job.upload_id else job.input_key) if key]

@@ -10,7 +10,7 @@ from sqlalchemy.exc import InterfaceError, InternalError, InvalidatePoolError, O
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import batch_models, key_models, webhook_models, worker_models  # noqa: F401 - foreign keys name their tables
+from db import batch_models, key_models, put_models, webhook_models, worker_models  # noqa: F401 - foreign keys name their tables
 
 Sessions = sessionmaker[Session]
 

@@ -15,7 +15,7 @@ from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from db import batches as rows
-from db import keys, uploads
+from db import keys, puts, uploads
 from db.base import JobStatus
 from db.batch_models import Batch, BatchStatus, LineSource, Upload
 from db.queues import count_open, lock_queue
@@ -26,6 +26,7 @@ from jobs.ids import new_id
 from jobs.keys import own_quotas
 from jobs.lifecycle import retry_delay
 from jobs.lines import Line, check_uploads
+from jobs.put_params import rows_of
 from jobs.quotas import OwnQuotas
 from jobs.service import columns_of, longest_retention
 from jobs.values import Item, NewJob, StoredInput
@@ -193,6 +194,7 @@ def expand(
         for line in lines
     ]
     rows.add_jobs(session, made)
+    puts.add(session, _put_rows(batch, lines, made))
     if heard := [row["id"] for row in made if not row["is_quiet"]]:
         jobs = rows.jobs_by_id(session, heard)
         events.record_queued(session, jobs)
@@ -236,6 +238,7 @@ def _job_row(batch: Batch, line: Line, taken: Mapping[UUID, Upload], now: dateti
         upload_id=upload.id if upload else None,
         is_quiet=line.judged.webhook_url is None and not batch.item_webhooks,
         item=Item(batch.id, line.number, line.custom_id),
+        puts=line.judged.puts,
     )
     ended = {"due_at": now if upload else None, "completed_at": None, "expires_at": None}
     if errors:
@@ -248,6 +251,16 @@ def _job_row(batch: Batch, line: Line, taken: Mapping[UUID, Upload], now: dateti
         "error_code": errors[0].code if errors else None,
         "error_detail": errors[0].detail if errors else None,
     }
+
+
+def _put_rows(batch: Batch, lines: Sequence[Line], made: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of the jobs that a worker will make."""
+    return [
+        row
+        for line, job in zip(lines, made, strict=True)
+        if job["status"] is JobStatus.QUEUED
+        for row in rows_of(line.judged.puts, job["id"], batch.api_key_id, line.schedule.priority)
+    ]
 
 
 def _stored(upload: Upload) -> StoredInput:

@@ -116,6 +116,7 @@ def _claimed_output(session: Session, terms: Terms, output: Output) -> ClaimedJo
         batch_id=job.batch_id,
         filename=job.filename,
         traceparent=job.traceparent,
+        has_puts=output.has_puts,
     )
 
 
@@ -160,6 +161,7 @@ def _claimed(session: Session, terms: Terms, job: Job, *, is_told: bool) -> Clai
         matte=None if matte is None else _stored(matte),
         has_webhook=is_told or job.webhook_url is not None,
         filename=job.filename,
+        has_puts=job.has_puts,
         model_version=model_version,
         batch_id=job.batch_id,
         traceparent=job.traceparent,

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from jobs.egress import EgressRefusedError, Policy, check_url
 from jobs.errors import FieldError, JobError, pointer_to
 from jobs.params import SHORTHAND, JobParams, parse_params
+from jobs.put_params import PutTarget, parse_put
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,16 @@ _JSON_IN_FORMS = {
     "quality": "number",
     "max_bytes": "number",
     "lossless": "true or false",
+    "put_headers": "object",
 }
 """Fields that are text in a form and a line of CSV."""
 
 _CODES = {
-    name: f"invalid_{name}" for name in ("labels", "image_url", "webhook_url", "quality", "max_bytes", "lossless")
+    name: f"invalid_{name}"
+    for name in (
+        *("labels", "image_url", "webhook_url", "put_url", "put_headers"),
+        *("quality", "max_bytes", "lossless"),
+    )
 }
 """Of values that have another type."""
 _FORMAT = (
@@ -61,6 +67,23 @@ def _storable(text: str) -> str:
 Text = Annotated[str, AfterValidator(_storable)]
 LabelKey = Annotated[Text, Field(min_length=1, max_length=64)]
 LabelValue = Annotated[Text, Field(max_length=512)]
+
+
+PutUrl = Annotated[
+    Text | None,
+    Field(
+        description="Public URL that the file is sent to by PUT, such as one that an object store has signed; the job "
+        "succeeds when that is done. Shown nowhere again.",
+        examples=["https://bucket.s3.example/mug.png?X-Amz-Signature=..."],
+    ),
+]
+PutHeaders = Annotated[
+    dict[Text, Text] | None,
+    Field(
+        description="Headers of that request, up to 16; `Content-Type` is the file's own by default.",
+        examples=[{"x-ms-blob-type": "BlockBlob"}],
+    ),
+]
 
 
 class OutputCreate(BaseModel):
@@ -114,6 +137,8 @@ class OutputCreate(BaseModel):
         description="`x1 y1 x2 y2` in `px` or `%` of the upright photo: what lies outside is not product.",
         examples=["10% 10% 90% 90%"],
     )
+    put_url: PutUrl = None
+    put_headers: PutHeaders = None
 
 
 class JobCreate(BaseModel):
@@ -142,6 +167,8 @@ class JobCreate(BaseModel):
         "`lossless` are short for a single one named `cutout`.",
         examples=[[{"name": "main", "format": "jpg", "size": "2000x2000", "fill": "85%"}, {"name": "cutout"}]],
     )
+    put_url: PutUrl = None
+    put_headers: PutHeaders = None
     model: Text | None = Field(
         None, description="Name or id of a model of `GET /v1/models`; the service's default otherwise."
     )
@@ -178,6 +205,7 @@ class Judged:
     webhook_url: str | None
     labels: dict[str, str]
     errors: tuple[FieldError, ...]
+    puts: tuple[PutTarget, ...] = ()
 
     @property
     def names_url(self) -> bool:
@@ -201,7 +229,25 @@ def judge(fields: Mapping[str, Any], rules: Rules) -> Judged:
         errors += error.errors
     webhook_url = _url(given.webhook_url, "webhook_url", rules.egress, errors)
     image_url = _url(given.image_url, "image_url", rules.egress, errors)
-    return Judged(image_url, params, webhook_url, given.labels or {}, tuple(errors))
+    puts = _puts(given, rules.egress, errors)
+    return Judged(image_url, params, webhook_url, given.labels or {}, tuple(errors), puts)
+
+
+def _puts(given: JobCreate, egress: Policy, errors: list[FieldError]) -> tuple[PutTarget, ...]:
+    """Where the outputs are to be put: the one that is not listed, or those listed that say so."""
+    if given.outputs is None:
+        targets = [parse_put(given.model_dump(), "cutout", egress)]
+    else:
+        for name in ("put_url", "put_headers"):
+            if getattr(given, name) is not None:
+                detail = f"Beside outputs, {name} belongs into its entries."
+                errors.append(FieldError(f"/{name}", "invalid_outputs", detail))
+        targets = [
+            parse_put(output.model_dump(), output.name or "cutout", egress, at=f"/outputs/{number}")
+            for number, output in enumerate(given.outputs)
+        ]
+    errors += [error for _, found in targets for error in found]
+    return tuple(target for target, _ in targets if target is not None)
 
 
 def _fields(fields: Mapping[str, Any]) -> tuple[JobCreate, list[FieldError]]:

@@ -35,3 +35,8 @@ def sources(to: JobStatus) -> frozenset[JobStatus]:
 def retry_delay(retries: int, *, base_s: float, rng: random.Random) -> timedelta:
     """Pause before try `retries` + 1 after a passing fault: doubles each time, up to ten minutes, +-20 % jitter."""
     return timedelta(seconds=min(base_s * 2**retries, 600.0) * rng.uniform(0.8, 1.2))
+
+
+def outage_delay(*, base_s: float, rng: random.Random) -> timedelta:
+    """Pause of what is put back because a part of the service is away: not counted, so always the same, spread out."""
+    return timedelta(seconds=base_s * rng.uniform(2.0, 4.0))

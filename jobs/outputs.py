@@ -6,6 +6,7 @@ from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from db import jobs as rows
+from db import puts
 from db.base import JobStatus
 from db.models import Job, Output
 from jobs import service
@@ -13,10 +14,13 @@ from jobs.errors import JobError
 from jobs.ids import new_id
 from jobs.lifecycle import FINAL
 from jobs.output_params import MAX_OUTPUTS_OF_JOB, OutputParams
+from jobs.put_params import PutTarget, rows_of
 
 
-def add(session: Session, public_id: str, params: OutputParams, *, api_key_id: UUID) -> Output:
-    """Queue one more output; the job itself stays as it is.
+def add(
+    session: Session, public_id: str, params: OutputParams, *, api_key_id: UUID, put: PutTarget | None = None
+) -> Output:
+    """Queue one more output; the job itself stays as it is. With a PUT the output succeeds when that is done.
 
     `JobError`: `not_found`, `not_ready` (no final status yet), `no_matte` (it did not succeed), `files_purged`,
     `output_exists`, `too_many_outputs`.
@@ -39,8 +43,11 @@ def add(session: Session, public_id: str, params: OutputParams, *, api_key_id: U
         status=JobStatus.QUEUED,
         priority=job.priority,
         due_at=func.now(),
+        has_puts=put is not None,
     )
     rows.add_outputs(session, [output])
+    if put is not None:
+        puts.add(session, rows_of([put], job.id, job.api_key_id, job.priority, is_further=True))
     session.refresh(output)
     return output
 

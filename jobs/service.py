@@ -10,7 +10,7 @@ from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from db import jobs as rows
-from db import keys, outgoing, purging
+from db import keys, outgoing, purging, puts
 from db.base import JobStatus
 from db.jobs import EVERY, JobFilter
 from db.models import Job
@@ -19,6 +19,7 @@ from jobs.cursors import cursors
 from jobs.errors import FieldError, JobError, JobNotCancelableError, JobNotFoundError
 from jobs.ids import JOB_PREFIX, job_public_id, parse_job_id
 from jobs.lifecycle import FINAL, sources
+from jobs.put_params import rows_of
 from jobs.schedule import too_long_kept
 from jobs.values import NewJob, StoredInput
 
@@ -34,6 +35,7 @@ def submit(session: Session, new: NewJob) -> Job:
     session.flush()
     if is_fetched:
         outgoing.add_fetches(session, [job.id])
+    puts.add(session, rows_of(new.puts, new.id, new.api_key_id, new.priority))
     events.record_queued(session, [job])
     return job
 
@@ -59,6 +61,7 @@ def columns_of(new: NewJob) -> dict[str, Any]:
         "upload_id": new.upload_id,
         "is_quiet": new.is_quiet,
         "traceparent": new.traceparent,
+        "has_puts": bool(new.puts),
         **photo,
         **item,
     }
@@ -98,10 +101,10 @@ def page(
 def like(session: Session, new: NewJob) -> Job | None:
     """The key's job of the same photo and options that is under way or has succeeded: none need be made.
 
-    Where `new` wants to be told by webhook, a job that tells another URL, or none, is not like it. Held until commit:
-    of two that look at once, the second sees what the first has made.
+    Where `new` wants to be told by webhook, a job that tells another URL, or none, is not like it; where it is to be
+    put somewhere, none is. Held until commit: of two that look at once, the second sees what the first has made.
     """
-    if isinstance(new.source, str):
+    if isinstance(new.source, str) or new.puts:
         return None
     rows.lock_photo(session, new.api_key_id, new.source.sha256)
     job_id = rows.find_like(

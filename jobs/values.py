@@ -11,6 +11,7 @@ from db.models import Job, Output
 from jobs.ids import BATCH_PREFIX, job_public_id
 from jobs.lanes import Lane
 from jobs.params import JobParams
+from jobs.put_params import PutTarget
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class NewJob:
     """What a caller asks for; `source` is a stored photo or a URL; `base_url` the API's, without a slash at its end.
 
     `retention`: how long its files stay after its end; `deadline`: it expires unless it has ended by then.
-    `upload_id` names the upload whose photo it is; of a quiet job nobody is told when it ends.
+    `upload_id` names the upload whose photo it is; of a quiet job nobody is told when it ends. It succeeds when its
+    `puts` are done.
     """
 
     id: UUID
@@ -57,6 +59,7 @@ class NewJob:
     is_quiet: bool = False
     item: Item | None = None
     traceparent: str | None = None
+    puts: tuple[PutTarget, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class ClaimedJob:
     has_webhook: bool
     output_id: UUID | None = None
     filename: str | None = None
+    has_puts: bool = False
     model_version: str = ""
     """Id of the version that its model stood for when it was claimed; empty where this worker has no such model."""
     batch_id: UUID | None = None

@@ -15,7 +15,7 @@ from db import claims
 from db import jobs as rows
 from db.base import JobStatus
 from db.models import Job, Output
-from jobs import events
+from jobs import events, puts
 from jobs.errors import JobError
 from jobs.ids import new_id
 from jobs.lifecycle import retry_delay, sources
@@ -28,14 +28,19 @@ def renew(session: Session, held: Sequence[tuple[UUID, int]], *, lease_s: float)
 
 
 def complete(session: Session, job: ClaimedJob, outcome: Outcome) -> bool:
-    """Succeed: status, outputs, matte and event in one transaction. False when the job is no longer ours."""
+    """Succeed: status, outputs, matte and event in one transaction. False when the job is no longer ours.
+
+    One with a caller's PUT is made, and no more: it ends when the last PUT does (`jobs.puts`).
+    """
     if job.output_id is not None:
         [made] = outcome.outputs
-        return _finish(session, job, JobStatus.SUCCEEDED, **vars(made)) is not None
-    moved = _finish(
+        is_made = _made(session, job, **vars(made)) is not None
+        if is_made and job.has_puts:
+            puts.start(session, job.id, name=made.name)
+        return is_made
+    moved = _made(
         session,
         job,
-        JobStatus.SUCCEEDED,
         verdict=outcome.verdict,
         reasons=outcome.reasons,
         model_version=outcome.model_version,
@@ -50,11 +55,31 @@ def complete(session: Session, job: ClaimedJob, outcome: Outcome) -> bool:
         "job_id": job.id,
         "api_key_id": job.api_key_id,
         "status": JobStatus.SUCCEEDED,
-        "completed_at": moved.completed_at,
+        "completed_at": moved.made_at or moved.completed_at,
     }
     rows.add_outputs(session, [Output(id=new_id(), **shared, **vars(output)) for output in outcome.outputs])
-    events.record(session, moved)
+    if job.has_puts:
+        puts.start(session, job.id)
+    else:
+        events.record(session, moved)
     return True
+
+
+def _made(session: Session, job: ClaimedJob, **values: Any) -> Job | Output | None:
+    """It has succeeded, or is out of the workers' hands until its PUTs are done."""
+    if not job.has_puts:
+        return _finish(session, job, JobStatus.SUCCEEDED, **values)
+    row_id, attempt = job.held
+    return rows.move(
+        session,
+        row_id,
+        table=job.table,
+        to=JobStatus.PROCESSING,
+        from_={JobStatus.PROCESSING},
+        attempt=attempt,
+        made_at=func.now(),
+        **values,
+    )
 
 
 def _keep_matte(session: Session, job: ClaimedJob, outcome: Outcome) -> UUID:

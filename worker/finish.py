@@ -160,7 +160,7 @@ class Finisher:
         self._commit(lambda session: work.release(session, [job.held for job in jobs]))
 
     def _ring(self, job: ClaimedJob) -> None:
-        if job.has_webhook:
+        if job.has_webhook or job.has_puts:
             self.doorbell.ring(Bell.IO)
 
     def _commit(self, action: Callable[[Session], _Answer]) -> _Answer:

@@ -93,14 +93,18 @@ class HttpClient:
         *,
         deadline: Deadline,
         headers: Mapping[str, str] | None = None,
-        content: bytes | None = None,
+        content: bytes | Iterator[bytes] | None = None,
+        length: int | None = None,
     ) -> Iterator[Answer]:
-        """One request; the connection is closed with the block. `EgressRefusedError`, `CallError`."""
+        """One request; the connection is closed with the block. `EgressRefusedError`, `CallError`.
+
+        Content that comes in pieces needs its `length`; what its iterator raises ends the call.
+        """
         checked = check_url(url, self.policy)
         addresses = resolve(checked, lambda host: self._look_up(host, deadline), self.policy)
         lines = {"Host": checked.authority, "Accept-Encoding": "identity", "Connection": "close", **(headers or {})}
         if content is not None:
-            lines["Content-Length"] = str(len(content))
+            lines["Content-Length"] = str(len(content) if isinstance(content, bytes) else length)
         target = httpcore.URL(scheme=checked.scheme, host=checked.host, port=checked.port, target=checked.target)
         try:
             stream = _Stream(self._connect(checked, addresses, deadline), deadline)

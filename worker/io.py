@@ -1,4 +1,4 @@
-"""The io worker: downloads what is due, reads batches, delivers what is due, until nothing is.
+"""The io worker: downloads what is due, reads batches, puts and delivers what is due, until nothing is.
 
 A lane each, so that slow downloads do not keep webhooks waiting; in each, one host or endpoint gets a share of the
 slots, so that a dead one does not keep the others waiting. A slot is filled again the moment it is free.
@@ -23,13 +23,14 @@ from dispatch.celery_app import build_celery
 from dispatch.counters import Counters
 from dispatch.doorbell import Doorbell
 from dispatch.names import Bell
-from jobs import batch_work, batches, deliveries, fetching
+from jobs import batch_work, batches, deliveries, fetching, puts
 from jobs.egress import Policy
 from jobs.fields import Rules
+from jobs.ids import job_public_id
 from jobs.models import installed_models
 from jobs.registry import Catalog
 from storage.opening import open_storage
-from worker import batch, deliver, fetch
+from worker import batch, deliver, fetch, put
 from worker.http import HttpClient
 from worker.metrics import WorkerMetrics
 
@@ -41,6 +42,7 @@ _BATCH_SLOTS = 2  # reading lines takes a core, not a connection
 # Beyond a call's deadline: time to store what came and to commit it, before others take the row for lost.
 _FETCH_GRACE_S = 60.0
 _DELIVERY_GRACE_S = 30.0
+_KINDS_OF_CALLS = 3  # each with `io_concurrency` slots
 
 
 @dataclass(frozen=True)
@@ -149,8 +151,8 @@ def build(settings: Settings, *, client: HttpClient | None = None, tracing: Trac
     bell = Doorbell(settings, build_celery(settings))
     counters = Counters(settings)
     policy = Policy.from_settings(settings)
-    calls = client or HttpClient(policy, lookups=2 * settings.io_concurrency)
-    pool = ThreadPoolExecutor(2 * settings.io_concurrency + _BATCH_SLOTS, thread_name_prefix="io")
+    calls = client or HttpClient(policy, lookups=_KINDS_OF_CALLS * settings.io_concurrency)
+    pool = ThreadPoolExecutor(_KINDS_OF_CALLS * settings.io_concurrency + _BATCH_SLOTS, thread_name_prefix="io")
     stop = threading.Event()
     metrics = WorkerMetrics()
     traces = tracing or build_tracing(settings, "io")
@@ -159,6 +161,7 @@ def build(settings: Settings, *, client: HttpClient | None = None, tracing: Trac
     calling = deliver.Delivering(
         sessions, calls, settings.webhook_timeout_s, settings.webhook_disable_after, traces, metrics
     )
+    putting = put.Putting(settings, sessions, storage, calls, bell)
     catalog = Catalog(sessions, installed_models())
 
     def read_rules() -> Rules:
@@ -168,6 +171,7 @@ def build(settings: Settings, *, client: HttpClient | None = None, tracing: Trac
     lanes = (
         Lane("fetch", pool, partial(_claim_fetches, downloads), slots=settings.io_concurrency),
         Lane("batch", pool, partial(_claim_batches, batching), slots=_BATCH_SLOTS),
+        Lane("put", pool, partial(_claim_puts, putting), slots=settings.io_concurrency),
         Lane("deliver", pool, partial(_claim_deliveries, calling), slots=settings.io_concurrency),
     )
     return IoResources(settings, engine, sessions, bell, counters, calls, pool, lanes, stop, traces, metrics)
@@ -199,7 +203,7 @@ def _running(res: IoResources) -> list[Future[None]]:
 
 
 def _claim_fetches(needs: fetch.Fetching, limit: int, busy: Collection[str]) -> list[Errand]:
-    lease_s = needs.settings.fetch_timeout_s + _FETCH_GRACE_S
+    lease_s = needs.settings.fetch_timeout_s + 2 * needs.settings.storage_timeout_s + _FETCH_GRACE_S
     with needs.sessions.begin() as session:
         claimed = fetching.claim(session, limit=limit, lease_s=lease_s, busy_hosts=busy)
     return [
@@ -207,6 +211,20 @@ def _claim_fetches(needs: fetch.Fetching, limit: int, busy: Collection[str]) -> 
             one.host,
             partial(fetch.run, needs, one),
             about=one.about,
+        )
+        for one in claimed
+    ]
+
+
+def _claim_puts(needs: put.Putting, limit: int, busy: Collection[str]) -> list[Errand]:
+    lease_s = needs.settings.put_timeout_s + 2 * needs.settings.storage_timeout_s + _DELIVERY_GRACE_S
+    with needs.sessions.begin() as session:
+        claimed = puts.claim(session, limit=limit, lease_s=lease_s, busy_hosts=busy)
+    return [
+        Errand(
+            one.host,
+            partial(put.run, needs, one),
+            about={"job_id": job_public_id(one.job_id), "attempt": one.attempt},
         )
         for one in claimed
     ]

@@ -64,7 +64,7 @@ def download_output(
         job = service.find(session, job_id, api_key_id=reader.api_key_id)
     _require_files(job)
     output = next((output for output in job.outputs if output.name == name), None)
-    if output is not None and output.status is JobStatus.FAILED:
+    if output is not None and output.status is JobStatus.FAILED and output.key is None:
         raise ProblemError("output_failed", f"It failed with {output.error_code}: {output.error_detail}")
     if output is not None and output.key is None:
         raise _not_ready(f"The output is {output.status.value}.")
@@ -100,7 +100,7 @@ def download_matte(
 
 
 def _require_files(job: Job) -> None:
-    if job.status not in FINAL:
+    if job.status not in FINAL and job.made_at is None:
         raise _not_ready(f"The job is {job.status.value}; its files come when it has succeeded.")
     if job.files_purged_at is not None:
         raise _purged()

@@ -22,6 +22,7 @@ from jobs.errors import JobError
 from jobs.fields import OutputCreate
 from jobs.idempotency import Reply, Ticket
 from jobs.output_params import OutputParams, parse_output
+from jobs.put_params import PutTarget, parse_put
 
 router = APIRouter(prefix="/v1/jobs", tags=["files"])
 
@@ -52,8 +53,8 @@ async def add_output(
     ticket = make_ticket(request, caller, idempotency_key, fingerprint)
     job_url = f"{context.base_url(request)}/v1/jobs/{job_id}"
 
-    def make(session: Session, params: OutputParams) -> Reply:
-        output = outputs.add(session, job_id, params, api_key_id=caller)
+    def make(session: Session, params: OutputParams, put: PutTarget | None) -> Reply:
+        output = outputs.add(session, job_id, params, api_key_id=caller, put=put)
         made = output_object(output, job_url)
         headers = {"Location": made.url, "Retry-After": str(POLL_S)}
         return Reply(202, headers, made.model_dump_json(), output.job_id)
@@ -62,10 +63,12 @@ async def add_output(
         if (before := look(context.sessions, ticket)) is not None:
             return before
         params, errors = parse_output(given.model_dump(), max_megapixels=context.settings.max_megapixels)
+        put, bad_puts = parse_put(given.model_dump(), params.name, context.rules.egress)
+        errors += bad_puts
         if errors:
             detail = " ".join(error.detail for error in errors)
             raise from_job_error(JobError("invalid_options", detail, errors=tuple(errors)))
-        return commit_once(context.sessions, ticket, lambda session: make(session, params))
+        return commit_once(context.sessions, ticket, lambda session: make(session, params, put))
 
     answer = await run_in_threadpool(answer_once, ticket)
     response = answer.response()

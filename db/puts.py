@@ -1,0 +1,116 @@
+"""Queries on PUTs: rows with leases of their own, as in `db.outgoing`."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import Session
+
+from db.claims import take_turn
+from db.fair_queues import FairQueues
+from db.key_models import ApiKey
+from db.models import Output
+from db.put_models import Put, PutStatus
+
+PUTS = FairQueues("puts", "id", "due_at IS NOT NULL", "host_md5", "last_put_at", has_priority=True)
+
+_OPEN = (PutStatus.WAITING, PutStatus.PENDING)
+
+
+@dataclass(frozen=True)
+class PutRow:
+    """A PUT that was claimed, with the file that it sends."""
+
+    put: Put
+    output: Output | None
+
+
+def add(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert PUTs; they wait for their outputs."""
+    if rows:
+        session.execute(insert(Put), rows)
+
+
+def start(session: Session, job_id: UUID, *, name: str | None) -> Sequence[Put]:
+    """The output of that name is made (None: those that were asked for with the job): its PUT is due at once."""
+    of_these = ~Put.is_further if name is None else Put.name == name
+    return session.scalars(
+        update(Put)
+        .where(Put.job_id == job_id, Put.status == PutStatus.WAITING, of_these)
+        .values(status=PutStatus.PENDING, due_at=func.now())
+        .returning(Put)
+        .execution_options(synchronize_session=False)
+    ).all()
+
+
+def claim(
+    session: Session, *, limit: int, lease_s: float, busy_hosts: Collection[str] = (), first: int = 0
+) -> Sequence[PutRow]:
+    """Take due PUTs: attempt and tries + 1, not due again before the lease is over. Those of `busy_hosts` are left.
+
+    Keys take turns; of a key the oldest of lane `first` leads.
+    """
+    due = PUTS.lock_due(session, limit=limit, busy=busy_hosts, first=first)
+    if not due:
+        return []
+    session.execute(
+        update(Put)
+        .where(Put.id.in_(due))
+        .values(attempt=Put.attempt + 1, tries=Put.tries + 1, due_at=func.now() + timedelta(seconds=lease_s))
+        .execution_options(synchronize_session=False)
+    )
+    found = session.execute(
+        select(Put, Output)
+        .outerjoin(Output, (Output.job_id == Put.job_id) & (Output.name == Put.name))
+        .where(Put.id.in_(due))
+        .execution_options(populate_existing=True)
+    )
+    rows = {put.id: PutRow(put, output) for put, output in found}
+    take_turn(session, sorted({row.put.api_key_id for row in rows.values()}), column=ApiKey.last_put_at)
+    return [rows[put_id] for put_id in due]
+
+
+def settle(session: Session, put_id: UUID, *, attempt: int, **values: Any) -> Put | None:
+    """Record how a try went; None, and nothing recorded, when the attempt is not the last one."""
+    return session.scalar(
+        update(Put)
+        .where(Put.id == put_id, Put.attempt == attempt, Put.status == PutStatus.PENDING)
+        .values(**values)
+        .returning(Put)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    )
+
+
+FINAL: dict[str, Any] = {"url": None, "headers": None, "due_at": None, "completed_at": func.now()}
+"""What every final PUT is left with, beside its status."""
+
+
+def of_end(session: Session, put: Put) -> Sequence[Put]:
+    """The PUTs that the end of a job waits for, in order; that of a further output has its end to itself."""
+    if put.is_further:
+        return [put]
+    query = select(Put).where(Put.job_id == put.job_id, ~Put.is_further).order_by(Put.id)
+    return session.scalars(query.execution_options(populate_existing=True)).all()
+
+
+def drop(session: Session, job_ids: Collection[UUID]) -> None:
+    """What is left to be put of jobs that have ended, is not."""
+    session.execute(
+        update(Put)
+        .where(Put.job_id.in_(job_ids), Put.status.in_(_OPEN))
+        .values(status=PutStatus.CANCELED, **FINAL)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def show(session: Session, put: Put, shown: dict[str, Any]) -> None:
+    """Write on the output what readers see of its PUT."""
+    session.execute(
+        update(Output)
+        .where(Output.job_id == put.job_id, Output.name == put.name)
+        .values(put=shown)
+        .execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,154 @@
+"""How an output gets to its caller's URL: claimed under a lease, done, due again, or given up; then its job ends."""
+
+import random
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from db import jobs as job_rows
+from db import outgoing
+from db import puts as rows
+from db.base import JobStatus
+from db.models import Job, Output
+from db.put_models import Put, PutStatus
+from jobs import events, lanes
+from jobs.errors import JobError
+from jobs.fetching import MAX_RETRY_AFTER, RetryTerms
+from jobs.lanes import Lane
+from jobs.lifecycle import retry_delay
+
+_OPEN = (PutStatus.WAITING, PutStatus.PENDING)
+
+
+@dataclass(frozen=True)
+class ClaimedPut:
+    """A PUT in a worker's hands, with the stored file. `attempt` fences: only this attempt may settle it."""
+
+    id: UUID
+    job_id: UUID
+    name: str
+    attempt: int
+    tries: int  # with this one
+    url: str = field(repr=False)
+    headers: dict[str, str] = field(repr=False)
+    host: str
+    key: str
+    bytes: int
+    format: str
+
+
+def start(session: Session, job_id: UUID, *, name: str | None = None) -> None:
+    """The output of that name is made, or all that were asked for with the job: what is to be put is due."""
+    for put in rows.start(session, job_id, name=name):
+        rows.show(session, put, _shown(put))
+
+
+def claim(
+    session: Session,
+    *,
+    limit: int,
+    lease_s: float,
+    busy_hosts: Collection[str] = (),
+    draw: Callable[[], Lane] = lanes.draw,
+) -> list[ClaimedPut]:
+    """Take due PUTs, fair between keys and by lane. Those whose file is gone meanwhile end here."""
+    claimed = []
+    for row in rows.claim(session, limit=limit, lease_s=lease_s, busy_hosts=busy_hosts, first=draw()):
+        put, output = row.put, row.output
+        if put.url is None or output is None or output.key is None:
+            rows.settle(session, put.id, attempt=put.attempt, status=PutStatus.CANCELED, **rows.FINAL)
+            continue
+        claimed.append(
+            ClaimedPut(
+                id=put.id,
+                job_id=put.job_id,
+                name=put.name,
+                attempt=put.attempt,
+                tries=put.tries,
+                url=put.url,
+                headers=put.headers or {},
+                host=put.host,
+                key=output.key,
+                bytes=output.bytes or 0,
+                format=output.format,
+            )
+        )
+    return claimed
+
+
+def arrive(session: Session, put: ClaimedPut) -> bool:
+    """The caller's server has the file: where it was the last one, the job succeeds. False when it is not ours."""
+    return _settle(session, put, status=PutStatus.DONE, error_detail=None, **rows.FINAL)
+
+
+def retry_or_fail(
+    session: Session, put: ClaimedPut, error: JobError, terms: RetryTerms, *, retry_after_s: float = 0.0
+) -> bool:
+    """Due again a little later where that can help and tries are left; else given up, and its job fails with it.
+
+    False when the PUT is no longer ours.
+    """
+    if not error.retryable or put.tries >= terms.max_tries:
+        return _settle(session, put, status=PutStatus.FAILED, error_detail=error.detail, **rows.FINAL)
+    pause = max(
+        retry_delay(put.tries - 1, base_s=terms.backoff_s, rng=random.Random()),
+        min(timedelta(seconds=retry_after_s), MAX_RETRY_AFTER),
+    )
+    return _settle(session, put, due_at=func.now() + pause, error_detail=error.detail)
+
+
+def put_off(session: Session, put: ClaimedPut, pause: timedelta) -> bool:
+    """Our own store is away, which is no fault of the PUT's: due again later, and not counted."""
+    return _settle(session, put, due_at=func.now() + pause, tries=Put.tries - 1)
+
+
+def _settle(session: Session, put: ClaimedPut, **values: Any) -> bool:
+    outgoing.lock_job(session, put.job_id)  # as canceling does: taken in two orders, the locks would block each other
+    settled = rows.settle(session, put.id, attempt=put.attempt, **values)
+    if settled is None:
+        return False
+    rows.show(session, settled, _shown(settled))
+    if settled.status not in _OPEN:
+        _end(session, settled)
+    return True
+
+
+def _shown(put: Put) -> dict[str, Any]:
+    """What readers see: never the URL."""
+    completed_at = None if put.completed_at is None else put.completed_at.isoformat()
+    return {
+        "status": put.status.value,
+        "host": put.host,
+        "tries": put.tries,
+        "error": put.error_detail,
+        "completed_at": completed_at,
+    }
+
+
+def _end(session: Session, put: Put) -> None:
+    """Where no other PUT of its job is open, the job ends: in one commit with its event."""
+    together = rows.of_end(session, put)
+    if any(each.status in _OPEN for each in together):
+        return
+    failed = [each for each in together if each.status is PutStatus.FAILED]
+    outcome: dict[str, Any] = {"to": JobStatus.SUCCEEDED}
+    if failed:
+        detail = " ".join(f"Output {each.name}: {each.error_detail}" for each in failed)
+        outcome = {"to": JobStatus.FAILED, "error_code": "put_failed", "error_detail": detail}
+    is_output = (Output.job_id == put.job_id) & (Output.name == put.name)
+    ended = job_rows.move(
+        session,
+        session.scalars(select(Output.id).where(is_output)).one() if put.is_further else put.job_id,
+        table=Output if put.is_further else Job,
+        from_={JobStatus.PROCESSING},
+        attempt=None,
+        completed_at=func.now(),
+        **outcome,
+    )
+    if isinstance(ended, Job):
+        events.record(session, ended)

@@ -1,0 +1,130 @@
+"""One PUT of an output to its caller's URL: streamed from the store, no redirects, one deadline, no answer kept."""
+
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+import structlog
+
+from config.settings import Settings
+from db.session import Sessions
+from dispatch.doorbell import Doorbell
+from dispatch.names import Bell
+from jobs import puts
+from jobs.egress import EgressRefusedError
+from jobs.errors import JobError
+from jobs.fetching import RetryTerms
+from jobs.filenames import MEDIA_TYPES
+from jobs.ids import job_public_id
+from jobs.lifecycle import outage_delay
+from jobs.puts import ClaimedPut
+from storage.port import ObjectNotFoundError, Storage, StorageUnavailableError
+from worker.http import CallError, Deadline, HttpClient, retry_after_s
+
+log = structlog.get_logger(__name__)
+
+_CHUNK_BYTES = 256 * 1024
+_SUCCESS = range(200, 300)
+_TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+class PutError(Exception):
+    """A PUT that failed: what the job's error would be, and how long the server asked us to wait."""
+
+    def __init__(self, detail: str, *, retryable: bool = False, retry_after_s: float = 0.0) -> None:
+        super().__init__(detail)
+        self.error = JobError("put_failed", detail, retryable=retryable)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True)
+class Putting:
+    """What a PUT needs."""
+
+    settings: Settings
+    sessions: Sessions
+    storage: Storage
+    client: HttpClient
+    bell: Doorbell
+
+
+def run(needs: Putting, put: ClaimedPut) -> None:
+    """Send a claimed output and settle it. Never in a transaction meanwhile."""
+    started = time.monotonic()
+    settings = needs.settings
+    error: str | None = None
+    try:
+        send(needs.client, needs.storage, put, timeout_s=settings.put_timeout_s)
+    except StorageUnavailableError as away:
+        error = str(away)
+        with needs.sessions.begin() as session:
+            pause = outage_delay(base_s=settings.retry_backoff_s, rng=random.Random())
+            settled = puts.put_off(session, put, pause)
+    except PutError as failure:
+        error = str(failure)
+        terms = RetryTerms(settings.put_max_tries, settings.retry_backoff_s)
+        with needs.sessions.begin() as session:
+            settled = puts.retry_or_fail(session, put, failure.error, terms, retry_after_s=failure.retry_after_s)
+    else:
+        with needs.sessions.begin() as session:
+            settled = puts.arrive(session, put)
+    log.info(
+        "output_put",
+        job_id=job_public_id(put.job_id),
+        output=put.name,
+        host=put.host,
+        attempt=put.attempt,
+        error=error,
+        took_ms=round((time.monotonic() - started) * 1000),
+        settled=settled,
+    )
+    if settled:
+        needs.bell.ring(Bell.IO)  # where it was the last one, the job's webhook is due
+
+
+def send(client: HttpClient, storage: Storage, put: ClaimedPut, *, timeout_s: float) -> None:
+    """ONE PUT. No database. `PutError`, `StorageUnavailableError` of our own store."""
+    try:
+        with (
+            storage.open(put.key) as file,
+            client.call(
+                "PUT",
+                put.url,
+                deadline=Deadline(timeout_s),
+                headers=_headers(put),
+                content=_pieces(file),
+                length=put.bytes,
+            ) as answer,
+        ):
+            if answer.status in _SUCCESS:
+                return
+            raise PutError(
+                f"The server answered {answer.status}.",
+                retryable=answer.status in _TRY_AGAIN,
+                retry_after_s=retry_after_s(answer, now=datetime.now(UTC)),
+            )
+    except ObjectNotFoundError as error:
+        raise PutError("The file is not in the file store any more.") from error
+    except EgressRefusedError as refused:
+        raise PutError(str(refused)) from refused
+    except CallError as broken:
+        raise PutError(str(broken), retryable=True) from broken
+
+
+def _headers(put: ClaimedPut) -> dict[str, str]:
+    """The caller's own, in any case of letters, before ours."""
+    ours = {"User-Agent": "Packshot", "Content-Type": MEDIA_TYPES[put.format]}
+    given = {name.lower() for name in put.headers}
+    return {**{name: value for name, value in ours.items() if name.lower() not in given}, **put.headers}
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    """`StorageUnavailableError`, also where a local disk fails."""
+    try:
+        while piece := file.read(_CHUNK_BYTES):
+            yield piece
+    except OSError as error:
+        raise StorageUnavailableError(f"can't read on: {error.strerror}") from error
