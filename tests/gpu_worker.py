@@ -19,6 +19,7 @@ from dispatch.celery_app import build_celery
 from dispatch.doorbell import Doorbell
 from jobs.ids import new_id
 from jobs.params import JobParams
+from jobs.put_params import PutTarget
 from jobs.service import submit
 from jobs.values import NewJob, StoredInput
 from storage.keys import input_key
@@ -68,6 +69,7 @@ class GpuWorld:
         webhook_url: str | None = None,
         key: UUID | None = None,
         megapixels: float = 1.0,
+        puts: tuple[PutTarget, ...] = (),
     ) -> UUID:
         """Store a photo and commit its job."""
         body = photo() if data is None else data
@@ -76,7 +78,8 @@ class GpuWorld:
         self.storage.put(stored_key, body)
         sha256 = hashlib.sha256(body).hexdigest()
         source = StoredInput(stored_key, sha256, len(body), "png", 1000, round(megapixels * 1000))
-        new = NewJob(job_id, key or self.key, source, params or JobParams(model="fake"), webhook_url=webhook_url)
+        asked = params or JobParams(model="fake")
+        new = NewJob(job_id, key or self.key, source, asked, webhook_url=webhook_url, puts=puts)
         with self.res.sessions.begin() as session:
             submit(session, new)
         return job_id

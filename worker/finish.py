@@ -135,7 +135,7 @@ class Finisher:
         spent = {name: value for name, value in outcome.metrics.items() if name.endswith("_ms")}
         self.pulse.count({"jobs" if job.output_id is None else "outputs": 1, "commit_ms": commit_ms, **spent})
         self.metrics.succeeded({**spent, "commit_ms": commit_ms})
-        log.info("job_succeeded", verdict=outcome.verdict.value, commit_ms=commit_ms)
+        log.info("job_made" if job.has_puts else "job_succeeded", verdict=outcome.verdict.value, commit_ms=commit_ms)
         self._ring(job)
 
     def settle(self, job: ClaimedJob, error: JobError) -> None:

@@ -43,6 +43,13 @@ PHOTO: dict[str, Kind] = {
         "It has more bytes than the service takes; the upload is cut off there.",
         "`GET /v1/limits` tells the limit (30 MiB by default). A JPEG is much smaller than a PNG.",
     ),
+    "put_failed": Kind(
+        422,
+        "The output could not be put to its URL.",
+        "The server behind `put_url` refused the file, redirected, or was away for as long as it was tried; "
+        "`detail` says what it answered last.",
+        "Download the output from the job, it is there; or submit again with a URL that takes a PUT and lives longer.",
+    ),
     "failed_image_download": Kind(
         422,
         "The photo could not be downloaded.",

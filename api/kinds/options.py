@@ -162,6 +162,18 @@ OPTIONS: dict[str, Kind] = {
         "`label` has no colon, or `sku` is given twice.",
         "Send `label=name:value`, once for each label.",
     ),
+    "invalid_put_url": Kind(
+        422,
+        "The URL to put to can't be called.",
+        "`put_url` is no public http or https URL, or stands among the options of a whole batch.",
+        "Send a URL that takes a PUT, one for each output; private networks open with `PACKSHOT_EGRESS_ALLOW`.",
+    ),
+    "invalid_put_headers": Kind(
+        422,
+        "The headers for the PUT are not valid.",
+        "`put_headers` is no object of up to 16 texts, names a header of the transfer itself, or lacks `put_url`.",
+        "Send headers such as `Content-Type` or `x-ms-blob-type`.",
+    ),
     "invalid_webhook_url": Kind(
         422,
         "The webhook URL can't be called.",

@@ -43,6 +43,7 @@ from packshot_client.models import (
     Model,
     Output,
     Page,
+    Put,
     RequestCounts,
     Upload,
 )
@@ -84,6 +85,7 @@ __all__ = [
     "Page",
     "PermissionDeniedError",
     "Problem",
+    "Put",
     "RateLimitError",
     "RequestCounts",
     "Retries",

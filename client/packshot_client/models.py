@@ -51,6 +51,17 @@ class Matte:
 
 
 @dataclass(frozen=True)
+class Put:
+    """How an output gets to its `put_url`: `pending`, `done`, `failed` or `canceled`. `error`: of the last bad try."""
+
+    status: str
+    host: str
+    tries: int = 0
+    error: str | None = None
+    completed_at: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Output:
     """One file made of a photo. sha256 and sizes are None until it has succeeded."""
 
@@ -65,6 +76,7 @@ class Output:
     quality: int | None = None
     error: JobProblem | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    put: Put | None = None
 
 
 @dataclass(frozen=True)

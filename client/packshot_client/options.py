@@ -27,6 +27,9 @@ class JobOptions(TypedDict, total=False):
     """Photos of several frames or pages."""
     webhook_url: str | None
     labels: Mapping[str, str] | None
+    put_url: str | None
+    """Where the cutout is sent by PUT, such as a URL that an object store signed; the job succeeds after that."""
+    put_headers: Mapping[str, str] | None
     outputs: "Sequence[OutputOptions] | None"
     """Files to make of the one photo; the options above are short for a single one named `cutout`."""
     priority: Literal["interactive", "normal", "bulk"] | None
@@ -56,6 +59,8 @@ class OutputOptions(TypedDict, total=False):
     """Bits of a mask (png or tiff), or of a zip's alpha."""
     roi: str | None
     """`x1 y1 x2 y2` in px or %."""
+    put_url: str | None
+    put_headers: Mapping[str, str] | None
 
 
 def as_form(options: Mapping[str, Any]) -> dict[str, str]:
