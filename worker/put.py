@@ -17,11 +17,11 @@ from jobs import puts
 from jobs.egress import EgressRefusedError
 from jobs.errors import JobError
 from jobs.fetching import RetryTerms
-from jobs.filenames import MEDIA_TYPES
 from jobs.ids import job_public_id
 from jobs.lifecycle import outage_delay
 from jobs.puts import ClaimedPut
 from storage.port import ObjectNotFoundError, Storage, StorageUnavailableError
+from vision.formats import MEDIA_TYPES
 from worker.http import CallError, Deadline, HttpClient, retry_after_s
 
 log = structlog.get_logger(__name__)
