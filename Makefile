@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: images help demo picture up test test-training lint types bench migrate revision train-smoke format install pins settings openapi errors clean
+.PHONY: images help demo picture up test test-training test-hosts lint types bench migrate revision train-smoke format install pins settings openapi errors clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: $(STAMP) ## Every check and every test
 # Training and the other runtimes never share a process in the service, and together in one they crashed.
 test-training: $(STAMP) ## Tests of training alone
 	$(BIN)/pytest tests/unit/training
+
+test-hosts: $(STAMP) ## Workers on another host, its cable cut and mended: Linux, as root, four minutes
+	PACKSHOT_TEST_HOSTS=yes $(BIN)/pytest -s tests/acceptance/test_two_hosts.py
 
 lint: $(STAMP) ## Style (ruff) and imports between rooms (import-linter)
 	$(BIN)/ruff check

@@ -18,6 +18,23 @@ DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutErr
 """What a statement raises while the server restarts, is cut off, overrun, only readable after a failover, or has ended
 a transaction that idled: the same again may work later."""
 
+_LOST_LINK: dict[str, int] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""A network path that silently carries nothing any more is noticed within half a minute, by both ends: TCP alone would
+wait for a quarter of an hour, with a job in its hands here and a row's lock there. Seconds, and milliseconds."""
+
+_SERVER: dict[str, str | int] = {
+    "timezone": "utc",
+    "statement_timeout": 30_000,
+    "idle_in_transaction_session_timeout": 60_000,
+    "tcp_user_timeout": _LOST_LINK["tcp_user_timeout"],
+    **{f"tcp_{name}": value for name, value in _LOST_LINK.items() if name.startswith("keepalives")},
+}
+
 # A connection that was used so lately is looked at before it is used again; one that was idle for longer is asked.
 _TRUSTED_S = 5.0
 
@@ -38,7 +55,8 @@ def build_engine(database_url: str, *, pool_size: int = 5) -> Engine:
         connect_args={
             "connect_timeout": 5,
             "application_name": "packshot",
-            "options": "-c timezone=utc -c statement_timeout=30000 -c idle_in_transaction_session_timeout=60000",
+            "options": " ".join(f"-c {name}={value}" for name, value in _SERVER.items()),
+            **_LOST_LINK,
         },
     )
     event.listen(engine, "checkin", _note_return)

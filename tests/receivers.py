@@ -47,13 +47,15 @@ def trickle(body: bytes, pause_s: float) -> Iterable[bytes]:
 class Receiver:
     """Answers each connection once, each in a thread of its own, by the handler of its path."""
 
-    def __init__(self, default: Handler | None = None, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, default: Handler | None = None, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+    ) -> None:
         self.routes: dict[str, Handler] = {}
         self.received: list[Received] = []
         self.connections = 0
         self._default = default or (lambda _: reply(404))
         self._tls = tls
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
         self.port: int = self._listener.getsockname()[1]
         self._closing = threading.Event()
         self._open: set[socket.socket] = set()

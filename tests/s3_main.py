@@ -1,4 +1,4 @@
-"""The process of `tests.s3_server.S3Server`: the folder of its buckets and its port as arguments."""
+"""The process of `tests.s3_server.S3Server`: the folder of its buckets and its address as arguments."""
 
 import sys
 from pathlib import Path
@@ -11,6 +11,6 @@ LISTED_AT_ONCE = 10
 """Few, so that a short listing has pages."""
 
 if __name__ == "__main__":
-    folder, port = Path(sys.argv[1]), int(sys.argv[2])
+    folder, host, port = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     settings = Settings(data_dir=folder, port=port, max_list_keys=LISTED_AT_ONCE)
-    uvicorn.run(build_app(settings), host="127.0.0.1", port=port, log_level="error", access_log=False)
+    uvicorn.run(build_app(settings), host=host, port=port, log_level="error", access_log=False)

@@ -20,12 +20,12 @@ _START_S = 20.0
 class S3Server:
     """Its buckets are folders of `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, host: str = "127.0.0.1") -> None:
         self.folder = folder
-        self.endpoint = f"http://127.0.0.1:{free_port()}"
+        self.endpoint = f"http://{host}:{free_port()}"
         environment = os.environ | {"NANIO_ACCESS_KEY": ACCESS_KEY, "NANIO_SECRET_KEY": SECRET_KEY}
         port = self.endpoint.rsplit(":", 1)[1]
-        command = [sys.executable, "-m", "tests.s3_main", str(folder), port]
+        command = [sys.executable, "-m", "tests.s3_main", str(folder), host, port]
         with (folder.parent / "nanio.log").open("ab") as log:
             self._process = subprocess.Popen(command, env=environment, cwd=_ROOT, stdout=log, stderr=log)
         deadline = time.monotonic() + _START_S

@@ -69,6 +69,16 @@ def check_books(sessions: Sessions, ids: Sequence[str], files: Path, timeout_s: 
         time.sleep(0.1)
     if expected:
         assert statuses(sessions, ids) == expected
+    for output in check_rows(sessions, ids):
+        stored = (files / output.key).read_bytes()
+        assert len(stored) == output.bytes
+        with Image.open(io.BytesIO(stored)) as cutout:
+            assert cutout.size == (output.width, output.height)
+
+
+def check_rows(sessions: Sessions, ids: Sequence[str]) -> list[Output]:
+    """Each of these jobs, which have ended, has one event of its end, and its outputs once; these are returned."""
+    found: list[Output] = []
     with sessions() as session:
         for job in rows_of(sessions, ids):
             assert job.leased_until is None
@@ -76,8 +86,5 @@ def check_books(sessions: Sessions, ids: Sequence[str], files: Path, timeout_s: 
             assert events == [f"job.{job.status.value}"]
             outputs = session.scalars(select(Output).where(Output.job_id == job.id)).all()
             assert len(outputs) == (1 if job.status.value == "succeeded" else 0)
-            for output in outputs:
-                stored = (files / output.key).read_bytes()
-                assert len(stored) == output.bytes
-                with Image.open(io.BytesIO(stored)) as cutout:
-                    assert cutout.size == (output.width, output.height)
+            found += outputs
+    return found
