@@ -1,6 +1,6 @@
 """Encoders of a 12 MP cutout: milliseconds, bytes and for how long the interpreter is blocked.
 
-    python benchmarks/encoders.py [--rounds 5]
+    python -m benchmarks.encoders [--rounds 5] [--only png8]
 
 The picture is scikit-image's `coffee`, enlarged, with a sensor's noise and one pass through a camera's JPEG, under a
 disc of alpha with soft edges; pixels under alpha 0 are zero. `lock ms` is the longest time for which another thread
@@ -21,7 +21,17 @@ import numpy as np
 from PIL import Image
 from skimage import data
 
-from vision.codec.encode import encode_jpeg, encode_png, encode_webp
+from vision.codec.encode import (
+    encode_avif,
+    encode_jpeg,
+    encode_matte,
+    encode_png,
+    encode_png8,
+    encode_tiff,
+    encode_webp,
+    encode_webp_lossless,
+)
+from vision.fitting import Encoded, fit
 
 Encoder = tuple[str, Callable[[], bytes]]
 
@@ -106,7 +116,81 @@ def lossy_encoders(rgba: np.ndarray) -> Iterator[Encoder]:
             f"webp  Pillow 90, method {method}",
             lambda method=method: pillow(rgba, "WEBP", quality=90, method=method),
         )
+    yield "webp  ours, lossless (effort 0)", lambda: encode_webp_lossless(rgba)
+    for effort, method in ((20, 0), (20, 1), (50, 3)):
+        yield (
+            f"webp  Pillow, lossless, effort {effort}, method {method}",
+            lambda effort=effort, method=method: pillow(
+                rgba, "WEBP", lossless=True, quality=effort, method=method, exact=True
+            ),
+        )
     yield "webp  OpenCV 90", lambda: opencv(rgba, ".webp", cv2.IMWRITE_WEBP_QUALITY, 90)
+
+
+def other_encoders(rgba: np.ndarray) -> Iterator[Encoder]:
+    flat, background = flatten(rgba), rgba[..., 3] == 0
+    nowhere = np.zeros_like(background)
+    yield "avif  ours 85 on white (white is exact)", lambda: encode_avif(flat, background, quality=85)[0]
+    yield "avif  ours 85, transparent", lambda: encode_avif(rgba, nowhere, quality=85)[0]
+    for speed in (6, 7, 9):
+        yield (
+            f"avif  Pillow 85, 4:4:4, speed {speed}",
+            lambda speed=speed: pillow(
+                rgba, "AVIF", quality=85, subsampling="4:4:4", speed=speed, max_threads=1, advanced={"a:lossless": "1"}
+            ),
+        )
+    yield "tiff  ours (differences, ISA-L 1)", lambda: encode_tiff(rgba)
+    yield "tiff  Pillow, deflate", lambda: pillow(rgba, "TIFF", compression="tiff_adobe_deflate")
+    yield "tiff  Pillow, LZW", lambda: pillow(rgba, "TIFF", compression="tiff_lzw")
+    yield "png8  ours", lambda: encode_png8(rgba, nowhere)
+    picture = Image.fromarray(rgba)
+    yield "png8  Pillow, octree", lambda: _saved(picture.quantize(256, Image.Quantize.FASTOCTREE))
+    if imagequant := optional("imagequant"):
+        yield "png8  libimagequant", lambda: _saved(imagequant.quantize_pil_image(picture))
+    alpha = rgba[..., 3].astype(np.float32) / 255 * np.float32(0.9999)
+    yield "matte 8 bits", lambda: encode_matte(alpha, depth=8)
+    yield "matte 16 bits (stored)", lambda: encode_matte(alpha)
+
+
+def limited(rgba: np.ndarray) -> Iterator[Encoder]:
+    """The search for the highest quality within a limit that half of the qualities miss."""
+    flat, background = flatten(rgba), rgba[..., 3] == 0
+
+    def search(encode: Callable[[int], Encoded], most: int) -> bytes:
+        least, whole = len(encode(50).file), len(encode(most).file)
+        return fit(encode, most=most, max_bytes=(least + whole) // 2).file
+
+    yield (
+        "jpg   92 at most, max_bytes (with two encodings to set it)",
+        lambda: search(lambda quality: Encoded(encode_jpeg(flat, background, quality=quality)), 92),
+    )
+
+
+def _saved(picture: Image.Image) -> bytes:
+    out = BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()
+
+
+def errors(rgba: np.ndarray) -> Iterator[tuple[str, float, float]]:
+    """(encoder of 256 colours, PSNR in dB as it is seen on black, the same through a blur, as from afar)."""
+    picture = Image.fromarray(rgba)
+    nowhere = np.zeros(rgba.shape[:2], np.bool_)
+    made = {"ours": encode_png8(rgba, nowhere), "octree": _saved(picture.quantize(256, Image.Quantize.FASTOCTREE))}
+    if imagequant := optional("imagequant"):
+        made["libimagequant"] = _saved(imagequant.quantize_pil_image(picture))
+
+    def seen(pixels: np.ndarray) -> np.ndarray:
+        return pixels[..., :3].astype(np.float32) * (pixels[..., 3:] / np.float32(255))
+
+    def psnr(one: np.ndarray, other: np.ndarray) -> float:
+        return float(10 * np.log10(255**2 / ((one - other) ** 2).mean()))
+
+    wanted = seen(rgba)
+    for name, encoded in made.items():
+        got = seen(np.asarray(Image.open(BytesIO(encoded)).convert("RGBA")))
+        blurred = (cv2.GaussianBlur(each, (0, 0), 1.5) for each in (wanted, got))
+        yield name, psnr(wanted, got), psnr(*blurred)
 
 
 def measure(encode: Callable[[], bytes]) -> tuple[float, float]:
@@ -131,14 +215,22 @@ def measure(encode: Callable[[], bytes]) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the encoders of a 12 MP cutout.")
     parser.add_argument("--rounds", type=int, default=5, help="the fastest of so many counts")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--only", default="", help="encoders whose label begins so")
+    arguments = parser.parse_args()
+    rounds = arguments.rounds
     cv2.setNumThreads(1)
     rgba = picture()
     print("| encoder | ms | MB | lock ms |\n| --- | ---: | ---: | ---: |")
-    for label, encode in [*png_encoders(rgba), *lossy_encoders(rgba)]:
+    for label, encode in [*png_encoders(rgba), *lossy_encoders(rgba), *other_encoders(rgba), *limited(rgba)]:
+        if not label.startswith(arguments.only):
+            continue
         times, locks = zip(*(measure(encode) for _ in range(rounds)), strict=True)
         size_mb = len(encode()) / 1e6
         print(f"| {label} | {min(times) * 1000:.0f} | {size_mb:.2f} | {min(locks) * 1000:.0f} |", flush=True)
+    if "png8".startswith(arguments.only[:4]):
+        print("\n| 256 colours | PSNR, dB | blurred, dB |\n| --- | ---: | ---: |")
+        for name, plain, blurred in errors(rgba):
+            print(f"| {name} | {plain:.1f} | {blurred:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,26 @@
 """`packshot evaluate` and `packshot calibrate`: how good a model is, and what its doubt is worth."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.model_source import open_models
 from cli.output import console, fail
 from config.settings import Settings
 
 if TYPE_CHECKING:
     from training.evaluation.candidates import Candidate, Found
+    from vision.calibration import Calibration
 
 Data = Annotated[Path, typer.Option("--data", exists=True, file_okay=False, help="Folder with manifest.csv.")]
 Model = Annotated[
     str | None,
-    typer.Argument(help="An installed model, or the sidecar (*.json) of a run's weights; the default one without."),
+    typer.Argument(
+        help="A model of `packshot models list`, or the sidecar (*.json) of a run's weights; the default one without."
+    ),
 ]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of one forward, ours and the peers'.")]
 Card = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="A model card to write the figures into.")]
@@ -29,7 +34,7 @@ def evaluate(
     peer: Annotated[
         list[str] | None, typer.Option(help="u2net=FILE, isnet=FILE (ONNX, run as rembg does) or a manifest (*.toml).")
     ] = None,
-    against: Annotated[list[str] | None, typer.Option(help="Another model of ours, named as MODEL is.")] = None,
+    against: Annotated[list[str] | None, typer.Option(help="Another model, named as MODEL is.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder that keeps the peers' mattes between runs.")] = None,
     gate: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="An earlier report.json: exit 1 if a slice drops.")
@@ -44,7 +49,7 @@ def evaluate(
 
     from training.evaluation import gate as gates
     from training.evaluation import report, run, summary, tables
-    from training.evaluation.candidates import CandidateError, OwnModel, find_model
+    from training.evaluation.candidates import CandidateError, OwnModel
     from training.evaluation.card import CardError
     from training.evaluation.peers import OnnxPeer, parse_peer
     from training.manifest import ManifestError, check_rows, read_manifest, select
@@ -53,9 +58,9 @@ def evaluate(
     cv2.setNumThreads(1)
     settings = Settings()
     try:
-        found = find_model(model or settings.model)
+        found = _find(model or settings.model, settings)
         manifests = [parse_peer(text) for text in peer or ()]
-        others = [find_model(name) for name in against or ()]
+        others = [_find(name, settings) for name in against or ()]
         rows = select(read_manifest(data), split)
         check_rows(rows)
         own = [found.load(runtime=settings.runtime, threads=threads)]
@@ -104,23 +109,23 @@ def calibrate(
 ) -> None:
     """Measure what a model's confidence is worth and write its limits of pass, review and fail into its sidecar.
 
+    A version of the registry never changes: its limits and weights go to OUT as a version of their own, to be added.
     Photos without a product are the backgrounds that training holds out.
     """
     import cv2
 
     from training.evaluation.calibration import CalibrationError, collect
     from training.evaluation.calibration import calibrate as calibrate_on
-    from training.evaluation.candidates import CandidateError, OwnModel, find_model
+    from training.evaluation.candidates import CandidateError, OwnModel
     from training.evaluation.card import CardError, fill, verdict
     from training.manifest import ManifestError, check_rows, read_manifest, select
     from training.prepare import split_backgrounds
     from vision.segmenters.checksum import WeightsError
-    from vision.segmenters.spec import write_calibration
 
     cv2.setNumThreads(1)
     settings = Settings()
     try:
-        found = find_model(model or settings.model)
+        found = _find(model or settings.model, settings)
         rows = read_manifest(data)
         wanted = [*select(rows, split), *split_backgrounds(select(rows, "backgrounds"))[1]]
         check_rows(wanted)
@@ -128,19 +133,50 @@ def calibrate(
         made, reliability = calibrate_on(collect(own, wanted, _say))
     except (CandidateError, ManifestError, WeightsError, CalibrationError) as error:
         raise fail(str(error), code=2) from None
-    write_calibration(found.spec, made, found.folder)
+    sidecar = _write_limits(found, made, out)
     out.mkdir(parents=True, exist_ok=True)
     record = {"model": found.spec.model_id, "calibration": made.to_json(), "reliability": reliability.to_json()}
     (out / "calibration.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     text = verdict(found.spec.model_id, made, reliability)
     _say(text)
-    _say(f"Wrote the limits into {found.sidecar}.")
+    _say(f"Wrote the limits into {sidecar}.")
     if card is not None:
         try:
             fill(card, "verdict", text)
         except CardError as error:
             raise fail(str(error)) from None
         _say(f"Wrote them into {card}.")
+
+
+def _find(word: str, settings: Settings) -> "Found":
+    """The model that a sidecar's path, a name or an id means. CandidateError where there is none."""
+    from training.evaluation.candidates import CandidateError, Found, read_sidecar
+
+    if Path(word).suffix == ".json":
+        return read_sidecar(Path(word))
+    with open_models(settings) as source:
+        models = source.models()
+        spec = models.find(word)
+        if spec is None:
+            raise CandidateError(f"There is no model {word!r}; see `packshot models list`, or name a sidecar (*.json).")
+        return Found(spec, source.folder(spec), is_registered=spec.model_id in models.imported)
+
+
+def _write_limits(found: "Found", limits: "Calibration", out: Path) -> Path:
+    """Into the model's sidecar, or for a version of the registry into one of a new version, its weights beside it."""
+    import shutil
+
+    from vision.segmenters.spec import write_calibration
+
+    if not found.is_registered:
+        write_calibration(found.spec, limits, found.folder)
+        return found.sidecar
+    spec, folder = replace(found.spec, version=f"{found.spec.version}-limits"), out / "model"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(found.folder / found.spec.weights_name, folder / spec.weights_name)
+    write_calibration(spec, limits, folder)
+    _say(f"`packshot models add {folder / f'{spec.file_stem}.json'}` adds it as {spec.model_id}.")
+    return folder / f"{spec.file_stem}.json"
 
 
 def _write_figures(card: Path, found: "Found", figures: dict[str, Any]) -> None:

@@ -1,24 +1,20 @@
 """`packshot models`: which there are, where they come from, which one a name stands for."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import typer
 from rich.table import Table
 
 from cli import registry
-from cli.keys import open_sessions
+from cli.model_source import database_of, open_models
 from cli.output import console
 from config.settings import Settings
 from db import workers
-from db.session import Sessions
 from jobs.models import Models, installed_models
 from jobs.registry import read
 
-app = typer.Typer(help="List, check, import and promote models.", no_args_is_help=True)
+app = typer.Typer(help="List, check, add and promote models.", no_args_is_help=True)
 
 
-app.command("import")(registry.import_)
+app.command()(registry.add)
 app.command()(registry.promote)
 app.command()(registry.rollback)
 
@@ -35,7 +31,7 @@ def list_() -> None:
         )
         is_default = "yes" if models.is_default(spec, settings.model) else ""
         canvas = f"{spec.canvas_hw[0]} x {spec.canvas_hw[1]}"
-        origin = "import" if spec.model_id in models.imported else "package"
+        origin = "added" if spec.model_id in models.imported else "package"
         limits = "measured" if spec.calibration else "of no measurement"
         table.add_row(spec.model_id, names, is_default, canvas, spec.encoder or spec.architecture, limits, origin)
     console.print(table)
@@ -46,16 +42,10 @@ def list_() -> None:
 @app.command()
 def verify() -> None:
     """Load every model: its weights must be those that its sidecar names, tensor by tensor."""
-    from storage.opening import open_storage
     from storage.port import StorageError
     from vision.segmenters.checksum import WeightsError
-    from worker.registry import PackagedModels, RegisteredModels
 
-    settings = Settings()
-    with _source_of(settings) as sessions:
-        source = PackagedModels(settings)
-        if sessions is not None:
-            source = RegisteredModels(settings, sessions, open_storage(settings))
+    with open_models(Settings()) as source:
         bad = 0
         for spec in source.models().specs:
             try:
@@ -69,19 +59,9 @@ def verify() -> None:
         raise typer.Exit(1)
 
 
-@contextmanager
-def _source_of(settings: Settings) -> Iterator[Sessions | None]:
-    """The database, or None where there is none: no URL is set and no stack ever ran here."""
-    if settings.database_url is None and not (settings.data_dir / "postgres").exists():
-        yield None
-        return
-    with open_sessions(settings) as sessions:
-        yield sessions
-
-
 def _read(settings: Settings) -> tuple[Models, list[str]]:
     """All models, and a line for each worker that runs one."""
-    with _source_of(settings) as sessions:
+    with database_of(settings) as sessions:
         if sessions is None:
             return installed_models(), []
         with sessions() as session:

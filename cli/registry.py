@@ -1,4 +1,4 @@
-"""`packshot models import`, `promote` and `rollback`: which versions there are, and which one a name stands for."""
+"""`packshot models add`, `promote` and `rollback`: which versions there are, and which one a name stands for."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from cli.output import console, fail
 from config.settings import Settings
 from jobs import registry
 from jobs.egress import EgressRefusedError, Policy
-from jobs.importing import describe
+from jobs.importing import MAX_WEIGHTS_BYTES, describe, require_weights, too_large
 from jobs.models import installed_models
 from jobs.registry import RegistryError
 from storage.keys import model_key
@@ -21,13 +21,14 @@ from storage.opening import open_storage
 from storage.port import StorageError
 from vision.segmenters.spec import ModelSpec
 
-MAX_WEIGHTS_BYTES = 2 * 2**30
 _DOWNLOAD_S = 1800.0
 _PIECE = 1 << 20
 
 
-def import_(
-    source: Annotated[Path, typer.Argument(help="A run's folder or sidecar (*.json), or an ONNX manifest (*.toml).")],
+def add(
+    source: Annotated[
+        Path, typer.Argument(help="A run's folder, a sidecar (*.json), or a manifest (*.toml) of ONNX or safetensors.")
+    ],
     url: Annotated[
         str | None, typer.Option(help="Fetch the weights there; they must have the sha256 of SOURCE.")
     ] = None,
@@ -35,8 +36,9 @@ def import_(
 ) -> None:
     """Add a version of a model. It is loaded once to see that it works; jobs can name it, nothing else changes."""
     settings, packaged = Settings(), installed_models()
-    with _told(), open_sessions(settings) as sessions:
+    with _told():
         described = describe(source)
+    with _told(), open_sessions(settings) as sessions:
         spec, weights = described.spec, url or described.weights
         with sessions() as session:
             registry.check_free(session, spec, packaged)
@@ -47,23 +49,29 @@ def import_(
             if promote:
                 registry.promote(session, spec.model_id, packaged)
     more = f"{spec.name} stands for it." if promote else f"`packshot models promote {spec.model_id}` puts it to work."
-    console.print(f"Imported {spec.model_id}, sha256 {spec.weights_sha256}. {more}", markup=False)
+    console.print(f"Added {spec.model_id}, sha256 {spec.weights_sha256}. {more}", markup=False)
 
 
 def _store(spec: ModelSpec, source: Path | str, settings: Settings) -> int:
     """Check the weights, load them once, put them into the store; returns their size. RegistryError, StorageError."""
-    from vision.segmenters.checksum import WeightsError
+    from vision.segmenters.checksum import ChecksumError, WeightsError, checked_weights
     from vision.segmenters.loading import load_segmenter
     from vision.segmenters.runtimes import RuntimeOptions
 
-    with tempfile.TemporaryDirectory(prefix="packshot-import-") as folder:
+    with tempfile.TemporaryDirectory(prefix="packshot-model-") as folder:
         weights = Path(folder, spec.weights_name)
         _copy(source, weights, settings)
         try:
+            checked_weights(spec, Path(folder))
+            require_weights(weights)
             options = RuntimeOptions(threads=settings.threads)
-            load_segmenter(spec, Path(folder), runtime=settings.runtime, options=options).warm_up([1])
+            segmenter = load_segmenter(spec, Path(folder), runtime=settings.runtime, options=options)
+            segmenter.warm_up([1])
+            segmenter.try_out()
+        except ChecksumError as error:
+            raise RegistryError("sha256_mismatch", str(error)) from error
         except (WeightsError, ValueError) as error:
-            raise RegistryError(str(error)) from error
+            raise RegistryError("model_does_not_fit", str(error)) from error
         with weights.open("rb") as file:
             return open_storage(settings).put(model_key(spec.weights_sha256), file)
 
@@ -83,13 +91,12 @@ def rollback(name: Annotated[str, typer.Argument(help="A name, such as unet-fast
 
 
 def _copy(source: Path | str, target: Path, settings: Settings) -> None:
-    """Bytes of a file or a URL. RegistryError when they can't be had."""
+    """Bytes of a file or a URL. RegistryError when they can't be had, or are too many."""
     if isinstance(source, Path):
         if not source.is_file():
-            raise RegistryError(f"There is no file {source}.")
+            raise RegistryError("model_not_found", f"There is no file {source}.")
         with source.open("rb") as file, target.open("wb") as out:
-            for piece in iter(lambda: file.read(_PIECE), b""):
-                out.write(piece)
+            _drain(iter(lambda: file.read(_PIECE), b""), out.write)
         return
     from worker.http import CallError, Deadline, HttpClient
 
@@ -100,10 +107,11 @@ def _copy(source: Path | str, target: Path, settings: Settings) -> None:
                 target.open("wb") as out,
             ):
                 if answer.status != 200:  # noqa: PLR2004
-                    raise RegistryError(f"{source} answered {answer.status}; redirects are not followed.")
+                    detail = f"{source} answered {answer.status}; redirects are not followed."
+                    raise RegistryError("download_failed", detail)
                 _drain(answer.body, out.write)
         except (CallError, EgressRefusedError) as error:
-            raise RegistryError(f"{source}: {error}") from error
+            raise RegistryError("download_failed", f"{source}: {error}") from error
 
 
 def _drain(body: Iterator[bytes], write: Callable[[bytes], object]) -> None:
@@ -111,7 +119,7 @@ def _drain(body: Iterator[bytes], write: Callable[[bytes], object]) -> None:
     for piece in body:
         size += len(piece)
         if size > MAX_WEIGHTS_BYTES:
-            raise RegistryError(f"The file is larger than {MAX_WEIGHTS_BYTES} bytes.")
+            raise too_large()
         write(piece)
 
 

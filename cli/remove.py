@@ -1,11 +1,14 @@
 """`packshot remove`: photos to cutouts on this machine, no service needed."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.model_source import open_models
 from cli.output import errors, fail
 from cli.plan import Item, Result, plan
 from cli.processes import complete
@@ -16,6 +19,9 @@ from jobs.errors import JobError
 from jobs.models import installed_models
 from jobs.params import JobParams, parse_params
 from vision.formats import ending_of
+
+if TYPE_CHECKING:
+    from worker.registry import PackagedModels
 
 _INTERRUPTED = 130
 
@@ -61,8 +67,22 @@ def remove(
         "existing_alpha": existing_alpha,
         "animated": animated,
     }
+    with _models(settings, model) as source:
+        _remove(paths, out, options, settings, source, force=force)
+
+
+def _remove(
+    paths: list[Path],
+    out: Path,
+    options: dict[str, Any],
+    settings: Settings,
+    source: "PackagedModels | None",
+    *,
+    force: bool,
+) -> None:
+    models = installed_models() if source is None else source.models()
     try:
-        params = parse_params(options, models=installed_models().names, default_model=settings.model)
+        params = parse_params(options, models=models.names, default_model=settings.model)
     except JobError as error:
         raise fail(error.detail, code=2) from None
     items = plan(paths, out, ending_of(params.outputs[0].format))
@@ -72,7 +92,7 @@ def remove(
     skipped = len(sound) - len(todo)
     if todo:
         try:
-            _cut(todo, complete(settings, model=params.model), params, results)
+            _cut(todo, complete(settings, model=params.model), params, results, source)
         except KeyboardInterrupt:
             errors.print("Stopped. What is written is whole; the same command goes on from here.")
             raise typer.Exit(_INTERRUPTED) from None
@@ -81,7 +101,13 @@ def remove(
         raise typer.Exit(1)
 
 
-def _cut(items: list[Item], settings: Settings, params: JobParams, results: list[Result]) -> None:
+def _cut(
+    items: list[Item],
+    settings: Settings,
+    params: JobParams,
+    results: list[Result],
+    source: "PackagedModels | None",
+) -> None:
     """Work through `items` behind a progress bar; adds to `results`."""
     import cv2
 
@@ -99,7 +125,7 @@ def _cut(items: list[Item], settings: Settings, params: JobParams, results: list
     )
     with progress_bar() as progress, decoders as pool:
         bar = progress.add_task("loading the model", total=len(items))
-        segmenter = load_models(settings).default
+        segmenter = load_models(settings, source).default
         progress.update(bar, description="cutting out")
 
         def report(result: Result) -> None:
@@ -107,6 +133,16 @@ def _cut(items: list[Item], settings: Settings, params: JobParams, results: list
             progress.advance(bar)
 
         Cutter(settings, segmenter, pool, params).run(items, report)
+
+
+@contextmanager
+def _models(settings: Settings, asked: str | None) -> Iterator["PackagedModels | None"]:
+    """Those of the registry when a model is named and there is a database; None is the package alone."""
+    if asked is None:
+        yield None
+        return
+    with open_models(settings) as source:
+        yield source
 
 
 def _cache_dir() -> Path:

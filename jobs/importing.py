@@ -1,19 +1,34 @@
-"""Where an imported model comes from: a run's sidecar, or the manifest of an ONNX graph; both name a file of weights.
+"""Where a brought model comes from: a run's sidecar, or a manifest; both name a file of weights.
 
 Nothing is executed and nothing is loaded here: weights are bytes with a sha256.
 """
 
+import re
 import tomllib
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jobs.registry import RegistryError
 from vision.segmenters.spec import ONNX, ModelSpec
 
-OUTPUTS = ("alpha", "logits")
-FITS = ("letterbox", "squash")
-_NEEDED = ("name", "version", "sha256", "canvas_hw", "mean", "std")
+MAX_WEIGHTS_BYTES = 2 * 2**30
+MAX_MANIFEST_BYTES = 64 * 1024
+_OUTPUTS = ("alpha", "logits")
+_FITS = ("letterbox", "squash")
+_CANVAS = range(32, 4097)
+_CHANNELS = range(1, 4097)
+_MOST_STAGES = 8
+_COLOURS = 3
+_HUGE = 1e6
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_NEEDED = ("name", "version", "sha256", "canvas_hw", "mean", "std", "licence")
+_OF_GRAPHS = ("output", "output_tensor", "fit")
+_OF_NETWORKS = ("architecture", "encoder", "decoder_channels")
+_REFUSED = frozenset({".pt", ".pth", ".ckpt", ".bin", ".pkl", ".torchscript"})
+_PICKLED = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+"""Starts of PyTorch's own files: ZIP archives, which TorchScript is too, and bare pickles."""
 
 
 @dataclass(frozen=True)
@@ -25,50 +40,134 @@ class Described:
 
 
 def describe(path: Path) -> Described:
-    """From `*.json` (a sidecar, its weights beside it), `*.toml` (a manifest) or a run's folder. RegistryError."""
+    """From `*.json` (a sidecar, its weights beside it), `*.toml` (a manifest) or a run's folder.
+
+    `RegistryError`: `model_not_found`, `invalid_manifest`, `unsafe_weights`.
+    """
     if path.is_dir():
         found = sorted(path.glob("*.json")) or sorted(path.glob("weights/*.json"))
         if len(found) != 1:
-            raise RegistryError(f"{path} holds {len(found)} sidecars (*.json); name the one that you mean.")
+            raise _invalid(f"{path} holds {len(found)} sidecars (*.json); name the one that you mean.")
         path = found[0]
     if not path.is_file():
-        raise RegistryError(f"There is no {path}.")
-    if path.suffix == ".toml":
-        return _manifest(path)
+        raise RegistryError("model_not_found", f"There is no {path}.")
+    if path.suffix in _REFUSED:
+        raise _unsafe(path.name)
+    if path.suffix not in {".json", ".toml"}:
+        raise _invalid(
+            f"{path.name} says nothing of itself: describe it by a manifest (*.toml), as docs/models.md shows."
+        )
+    if path.stat().st_size > MAX_MANIFEST_BYTES:
+        raise _invalid(f"{path} has more than {MAX_MANIFEST_BYTES} bytes.")
+    described = _manifest(path) if path.suffix == ".toml" else _sidecar(path)
+    _check(described.spec, str(path))
+    return described
+
+
+def require_weights(path: Path) -> None:
+    """`RegistryError`: `weights_too_large`, or `unsafe_weights` for what PyTorch would unpickle or run."""
+    if path.stat().st_size > MAX_WEIGHTS_BYTES:
+        raise too_large()
+    with path.open("rb") as file:
+        if file.read(8).startswith(_PICKLED):
+            raise _unsafe(path.name)
+
+
+def too_large() -> RegistryError:
+    """The refusal of weights beyond the limit."""
+    return RegistryError("weights_too_large", f"The file of weights has more than {MAX_WEIGHTS_BYTES} bytes.")
+
+
+def _sidecar(path: Path) -> Described:
     try:
         spec = ModelSpec.from_json(path.read_text(encoding="utf-8"))
     except (KeyError, TypeError, ValueError) as error:
-        raise RegistryError(f"{path} is no sidecar of a model: {error}") from error
+        raise _invalid(f"{path} is no sidecar of a model: {error}") from error
     return Described(spec, path.parent / spec.weights_name)
 
 
 def _manifest(path: Path) -> Described:
-    """TOML: name, version, `file` (beside it) or `url`, sha256, canvas_hw, mean, std; output, fit, licence."""
     try:
         given: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise RegistryError(f"{path} is no TOML: {error}") from error
+    except ValueError as error:  # no TOML, or no UTF-8
+        raise _invalid(f"{path} is no TOML: {error}") from error
     file, url = given.pop("file", None), given.pop("url", None)
-    if (file is None) == (url is None):
-        raise RegistryError(f"{path} needs either `file` or `url`.")
-    known = {field.name for field in fields(ModelSpec)} | {"sha256"}
-    missing, odd = [name for name in _NEEDED if name not in given], sorted(given.keys() - known)
+    where = file if url is None else url
+    if (file is None) == (url is None) or not isinstance(where, str) or not where:
+        raise _invalid(f"{path} needs either `file` or `url`.")
+    if Path(where).suffix in _REFUSED:
+        raise _unsafe(where)
+    is_graph = "architecture" not in given
+    known = {*_NEEDED, *(_OF_GRAPHS if is_graph else _OF_NETWORKS)}
+    needed = _NEEDED if is_graph else (*_NEEDED, *_OF_NETWORKS)
+    missing, odd = [name for name in needed if name not in given], sorted(given.keys() - known)
     if missing or odd:
-        raise RegistryError(
-            f"{path}: missing {', '.join(missing) or 'nothing'}; unknown {', '.join(odd) or 'nothing'}."
-        )
-    if given.get("output", "alpha") not in OUTPUTS or given.get("fit", "letterbox") not in FITS:
-        raise RegistryError(f"{path}: output is one of {', '.join(OUTPUTS)}, fit one of {', '.join(FITS)}.")
-    for name, count in (("canvas_hw", 2), ("mean", 3), ("std", 3)):
-        numbers = given[name] if isinstance(given[name], list) else []
-        if len(numbers) != count or not all(isinstance(number, int | float) for number in numbers):
-            raise RegistryError(f"{path}: {name} takes {count} numbers.")
-        given[name] = tuple(numbers)
-    spec = ModelSpec(
-        architecture=ONNX,
-        encoder="",
-        decoder_channels=(),
-        weights_sha256=str(given.pop("sha256")).lower(),
-        **{"output": "alpha", **given},
+        raise _invalid(f"{path}: missing {', '.join(missing) or 'nothing'}; unknown {', '.join(odd) or 'nothing'}.")
+    return Described(_spec(given, is_graph=is_graph, at=str(path)), url if url is not None else path.parent / where)
+
+
+def _spec(given: Mapping[str, Any], *, is_graph: bool, at: str) -> ModelSpec:
+    """The spec; its values are judged by `_check`."""
+    if not isinstance(given["licence"], str) or not given["licence"].strip():
+        raise _invalid(f"{at}: licence says by what licence the weights may be used.")
+    lists = {name: given[name] for name in ("canvas_hw", "mean", "std")}
+    lists["decoder_channels"] = given.get("decoder_channels", [])
+    for name, value in lists.items():
+        if not isinstance(value, list):
+            raise _invalid(f"{at}: {name} is a list of numbers.")
+    defaults = {"output": "alpha"} if is_graph else {}
+    rest = {name: value for name, value in given.items() if name not in {*lists, "sha256"}}
+    return ModelSpec(
+        **{
+            "architecture": ONNX,
+            "encoder": "",
+            "weights_sha256": str(given["sha256"]).lower(),
+            **{name: tuple(value) for name, value in lists.items()},
+            **defaults,
+            **rest,
+        }
     )
-    return Described(spec, url if url is not None else path.parent / file)
+
+
+def _check(spec: ModelSpec, at: str) -> None:
+    """Every value has its type and is in its range. `RegistryError` `invalid_manifest`."""
+    texts = ("name", "version", "architecture", "encoder", "output", "fit", "licence")
+    number = spec.output_tensor
+    is_tensor = (isinstance(number, str) and number) or (type(number) is int and number >= 0)
+    rules = {
+        **{name: (isinstance(getattr(spec, name), str), "is text") for name in texts},
+        "sha256": (_SHA256.fullmatch(spec.weights_sha256), "has 64 hexadecimal digits"),
+        "canvas_hw": (_are_whole(spec.canvas_hw, _CANVAS, 2), "takes 2 whole numbers, height and width, 32 to 4096"),
+        "mean": (_are_numbers(spec.mean), "takes 3 numbers"),
+        "std": (_are_numbers(spec.std) and min(spec.std) > 0, "takes 3 numbers above 0"),
+        "decoder_channels": (
+            _are_whole(spec.decoder_channels, _CHANNELS, min(len(spec.decoder_channels), _MOST_STAGES)),
+            f"takes up to {_MOST_STAGES} whole numbers, 1 to 4096",
+        ),
+        "output": (spec.output in _OUTPUTS, f"is one of {', '.join(_OUTPUTS)}"),
+        "fit": (spec.fit in _FITS, f"is one of {', '.join(_FITS)}"),
+        "output_tensor": (is_tensor, "is an output's number, from 0, or its name"),
+    }
+    for name, (holds, rule) in rules.items():
+        if not holds:
+            raise _invalid(f"{at}: {name} {rule}.")
+
+
+def _are_whole(values: Sequence[object], allowed: range, count: int) -> bool:
+    return len(values) == count and all(type(value) is int and value in allowed for value in values)
+
+
+def _are_numbers(values: Sequence[object]) -> bool:
+    return len(values) == _COLOURS and all(type(value) in {int, float} and abs(value) < _HUGE for value in values)  # type: ignore[arg-type]
+
+
+def _invalid(detail: str) -> RegistryError:
+    return RegistryError("invalid_manifest", detail)
+
+
+def _unsafe(name: str) -> RegistryError:
+    return RegistryError(
+        "unsafe_weights",
+        f"{name} is TorchScript or a pickled checkpoint: loading it can run what is in it. Export it to ONNX, or save "
+        "its state dict as safetensors (docs/models.md).",
+    )

@@ -17,7 +17,11 @@ _FRESH_S = 2.0
 
 
 class RegistryError(Exception):
-    """The registry can't do this; the message says why."""
+    """The registry can't do this: a stable code, and a sentence that says why. `docs/models.md` has the codes."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
 
 
 def read(session: Session, packaged: Models) -> Models:
@@ -30,7 +34,9 @@ def check_free(session: Session, spec: ModelSpec, packaged: Models) -> None:
     """RegistryError when the id is malformed or taken: by the package, or by an earlier import."""
     for word in (spec.name, spec.version):
         if not _NAME.fullmatch(word):
-            raise RegistryError(f"{word!r} is no name or version: small letters, digits, dots, dashes, up to 63.")
+            raise RegistryError(
+                "invalid_name", f"{word!r} is no name or version: small letters, digits, dots, dashes, up to 63."
+            )
     if read(session, packaged).find(spec.model_id) is not None:
         raise _taken(spec)
 
@@ -45,7 +51,9 @@ def register(session: Session, spec: ModelSpec, packaged: Models, *, key: str, s
 
 
 def _taken(spec: ModelSpec) -> RegistryError:
-    return RegistryError(f"{spec.model_id} is there already, and versions never change: give yours another version.")
+    return RegistryError(
+        "version_exists", f"{spec.model_id} is there already, and versions never change: give yours another version."
+    )
 
 
 def promote(session: Session, model_id: str, packaged: Models) -> str:
@@ -54,7 +62,7 @@ def promote(session: Session, model_id: str, packaged: Models) -> str:
     spec = models.find(model_id)
     if spec is None or spec.model_id != model_id:
         known = ", ".join(each.model_id for each in models.specs)
-        raise RegistryError(f"There is no version {model_id!r}; there are {known}.")
+        raise RegistryError("model_not_found", f"There is no version {model_id!r}; there are {known}.")
     rows.promote(session, spec.name, model_id)
     return spec.name
 
@@ -66,10 +74,10 @@ def roll_back(session: Session, name: str, packaged: Models) -> tuple[str, str]:
     """
     taken = rows.roll_back(session, name)
     if taken is None:
-        raise RegistryError(f"No version of {name!r} was promoted.")
+        raise RegistryError("not_promoted", f"No version of {name!r} was promoted.")
     current = read(session, packaged).ids.get(name)
     if current is None:
-        raise RegistryError(f"Without {taken} the name {name!r} would stand for nothing.")
+        raise RegistryError("not_promoted", f"Without {taken} the name {name!r} would stand for nothing.")
     return taken, current
 
 

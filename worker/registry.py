@@ -44,12 +44,13 @@ class PackagedModels:
             raise ValueError(f"there is no model {model_id}")
         settings = self._settings
         options = RuntimeOptions(threads=settings.threads, cache_dir=settings.data_dir / "models")
-        segmenter = load_segmenter(spec, self._folder(spec), runtime=settings.runtime, options=options)
+        segmenter = load_segmenter(spec, self.folder(spec), runtime=settings.runtime, options=options)
         segmenter.warm_up(sorted({1, settings.microbatch_images}))
         log.info("model_loaded", model=segmenter.version, runtime=segmenter.runtime)
         return segmenter
 
-    def _folder(self, spec: ModelSpec) -> Path:
+    def folder(self, spec: ModelSpec) -> Path:
+        """Where the weights lie."""
         del spec
         return WEIGHTS_FOLDER
 
@@ -68,7 +69,7 @@ class RegisteredModels(PackagedModels):
         with self._sessions() as session:
             return read(session, self._packaged)
 
-    def _folder(self, spec: ModelSpec) -> Path:
+    def folder(self, spec: ModelSpec) -> Path:
         """Where the weights lie; ObjectNotFoundError, StorageUnavailableError, WeightsError."""
         if self._packaged.find(spec.model_id) is not None:
             return WEIGHTS_FOLDER

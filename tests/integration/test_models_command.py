@@ -1,9 +1,14 @@
 """`packshot models` against a real database: import, list, verify, promote, roll back."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import segmentation_models_pytorch as smp
 import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from cli.main import app
@@ -85,16 +90,16 @@ def test_a_runs_weights_are_imported_promoted_and_rolled_back(command: Command, 
         save_network(
             build_network(SPEC), ModelSpec(**{**vars(SPEC), "version": version}), tmp_path / version / "weights"
         )
-    said = command("import", tmp_path / "1", "--promote")
-    assert "Imported shop@1" in said
-    assert "`packshot models promote shop@2`" in command("import", tmp_path / "2" / "weights" / "shop-2.json")
+    said = command("add", tmp_path / "1", "--promote")
+    assert "Added shop@1" in said
+    assert "`packshot models promote shop@2`" in command("add", tmp_path / "2" / "weights" / "shop-2.json")
     rows = [line.split() for line in command("list").splitlines() if "shop@" in line]
     assert [row[1] for row in rows] == ["shop@1", "shop@2"]
     assert [row[3] for row in rows] == ["shop", "│"], "a name stands for what was promoted alone"
     assert command("promote", "shop@2") == "shop stands for shop@2.\n"
     assert command("rollback", "shop") == "Took shop@2 back; shop stands for shop@1.\n"
-    assert "never change" in command("import", tmp_path / "1", code=1)
-    assert "2 sidecars" in command("import", _two(tmp_path), code=1)
+    assert "never change" in command("add", tmp_path / "1", code=1)
+    assert "2 sidecars" in command("add", _two(tmp_path), code=1)
 
 
 def _two(tmp_path: Path) -> Path:
@@ -108,7 +113,7 @@ def _two(tmp_path: Path) -> Path:
 def test_an_onnx_graph_is_imported_and_runs_on_a_worker(
     command: Command, graph: Path, settings: Settings, sessions: Sessions
 ) -> None:
-    command("import", write_manifest(graph), "--promote")
+    command("add", write_manifest(graph), "--promote")
     graph.unlink()
     source = RegisteredModels(settings, sessions, LocalStorage(settings.files_path))
     models = load_models(Settings(**{**settings.model_dump(), "model": "dark", "runtime": "torch-cpu"}), source)
@@ -131,14 +136,14 @@ def test_weights_come_from_a_url_with_their_sha256(command: Command, graph: Path
         server.routes["/dark.onnx"] = lambda _: reply(200, body)
         command.environment["PACKSHOT_EGRESS_ALLOW"] = server.allow
         where = f'url = "{server.url("/dark.onnx")}"'
-        assert "its sidecar says" in command("import", write_manifest(graph, where, "0" * 64), code=1)
+        assert "its sidecar says" in command("add", write_manifest(graph, where, "0" * 64), code=1)
         assert "answered 404" in command(
-            "import", write_manifest(graph, where, sha256), "--url", server.url("/gone.onnx"), code=1
+            "add", write_manifest(graph, where, sha256), "--url", server.url("/gone.onnx"), code=1
         )
         command.environment["PACKSHOT_EGRESS_ALLOW"] = ""
-        assert "may not be called" in command("import", write_manifest(graph, where, sha256), code=1)
+        assert "may not be called" in command("add", write_manifest(graph, where, sha256), code=1)
         command.environment["PACKSHOT_EGRESS_ALLOW"] = server.allow
-        assert "Imported dark@1" in command("import", write_manifest(graph, where, sha256))
+        assert "Added dark@1" in command("add", write_manifest(graph, where, sha256))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +152,18 @@ def test_weights_come_from_a_url_with_their_sha256(command: Command, graph: Path
         (("version", "verzion"), "missing version"),
         (('"logits"', '"mask"'), "output is one of"),
         (('file = "dark.onnx"', ""), "either `file` or `url`"),
-        (("[32, 32]", "[32]"), "canvas_hw takes 2 numbers"),
+        (("[32, 32]", "[32]"), "canvas_hw takes 2 whole numbers"),
+        (("[32, 32]", "[32, 99999]"), "canvas_hw takes 2 whole numbers"),
+        (("[32, 32]", '"large"'), "canvas_hw is a list"),
+        (("std = [0.1, 0.1, 0.1]", "std = [0.1, 0.1, 0]"), "std takes 3 numbers above 0"),
+        (("mean = [0.5, 0.5, 0.5]", "mean = [nan, 0.5, 0.5]"), "mean takes 3 numbers"),
+        (('licence = "ours"', ""), "missing licence"),
+        (('licence = "ours"', 'licence = " "'), "licence says by what licence"),
+        (('licence = "ours"', 'licence = "ours"\noutput_tensor = -1'), "output_tensor is an output's number"),
+        (('sha256 = "', 'sha256 = "x'), "sha256 has 64"),
+        (('name = "dark"', 'name = "' + 70_000 * "d" + '"'), "more than 65536 bytes"),
+        (('file = "dark.onnx"', 'file = "dark.pt"'), "unsafe_weights"),
+        (('file = "dark.onnx"', 'file = "gone.onnx"'), "model_not_found"),
         (('"dark"', '"Dark side"'), "is no name"),
         (('name = "dark"', "name ="), "is no TOML"),
     ],
@@ -155,15 +171,120 @@ def test_weights_come_from_a_url_with_their_sha256(command: Command, graph: Path
 def test_a_bad_manifest_is_told(command: Command, graph: Path, change: tuple[str, str], said: str) -> None:
     manifest = write_manifest(graph)
     manifest.write_text(manifest.read_text().replace(*change, 1))
-    assert said in command("import", manifest, code=1)
+    assert said in command("add", manifest, code=1)
 
 
 def test_the_package_keeps_its_own_versions(command: Command, tmp_path: Path, sessions: Sessions) -> None:
     spec = installed_models().specs[0]
     (tmp_path / "mine.json").write_text(spec.to_json(), encoding="utf-8")
-    assert "never change" in command("import", tmp_path / "mine.json", code=1)
-    assert "There is no" in command("import", tmp_path / "nothing.toml", code=1)
+    assert "never change" in command("add", tmp_path / "mine.json", code=1)
+    assert "model_not_found: There is no" in command("add", tmp_path / "nothing.toml", code=1)
     assert "no version 'x@1'" in command("promote", "x@1", code=1)
     assert "was promoted" in command("rollback", spec.name, code=1)
     with sessions() as session:
         assert registry.read(session, installed_models()).imported == frozenset()
+
+
+SMP_MANIFEST = """
+name = "smp"
+version = "1"
+architecture = "{architecture}"
+encoder = "resnet18"
+decoder_channels = [16, 8, 8, 8, 4]
+file = "model.safetensors"
+sha256 = "{sha256}"
+canvas_hw = [64, 64]
+mean = [0.485, 0.456, 0.406]
+std = [0.229, 0.224, 0.225]
+licence = "MIT"
+"""
+
+
+def smp_manifest(folder: Path, classes: int = 1, architecture: str = "smp-unet") -> Path:
+    """A state dict as segmentation-models-pytorch names it, and its manifest."""
+    torch.manual_seed(0)
+    network = smp.Unet("resnet18", encoder_weights=None, decoder_channels=(16, 8, 8, 8, 4), classes=classes)
+    save_file(network.state_dict(), folder / "model.safetensors")
+    manifest = folder / "smp.toml"
+    sha256 = file_sha256(folder / "model.safetensors")
+    manifest.write_text(SMP_MANIFEST.format(architecture=architecture, sha256=sha256), encoding="utf-8")
+    return manifest
+
+
+def test_a_state_dict_of_smp_is_added_and_gives_what_smp_gives(
+    command: Command, tmp_path: Path, settings: Settings, sessions: Sessions
+) -> None:
+    assert "Added smp@1" in command("add", smp_manifest(tmp_path))
+    segmenter = RegisteredModels(
+        settings.model_copy(update={"runtime": "torch-cpu", "microbatch_images": 1}),
+        sessions,
+        LocalStorage(settings.files_path),
+    ).load("smp@1")
+    canvas = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    network = smp.Unet("resnet18", encoder_weights=None, decoder_channels=(16, 8, 8, 8, 4), classes=1).eval()
+    network.load_state_dict(load_file(tmp_path / "model.safetensors"))
+    pixels = (canvas / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
+    with torch.inference_mode():
+        wanted = network(torch.tensor(pixels.transpose(2, 0, 1)[None], dtype=torch.float32))[0, 0].numpy()
+    np.testing.assert_allclose(segmenter.predict([canvas])[0], wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"classes": 2}, "segmentation_head.0.weight is [2, 4, 3, 3] in the file, [1, 4, 3, 3] in smp-unet"),
+        ({"architecture": "smp-fpn"}, "takes 2 decoder channels"),
+        ({"architecture": "yolo"}, "unknown architecture 'yolo'"),
+    ],
+)
+def test_a_state_dict_that_does_not_fit_is_told(command: Command, tmp_path: Path, options: dict, said: str) -> None:
+    told = command("add", smp_manifest(tmp_path, **options), code=1)
+    assert "model_does_not_fit" in told
+    assert said in told
+
+
+@pytest.mark.parametrize("name", ["model.pt", "archive.onnx"])
+def test_torchscript_is_refused_unopened(command: Command, tmp_path: Path, name: str) -> None:
+    script = torch.nn.Conv2d(3, 1, 1)
+    torch.save(script.state_dict(), tmp_path / name)  # a ZIP of pickles, as TorchScript is too
+    source = tmp_path / name
+    if source.suffix == ".onnx":
+        assert "invalid_manifest: archive.onnx says nothing of itself" in command("add", source, code=1)
+        source = write_manifest(source)
+    assert "unsafe_weights" in command("add", source, code=1)
+
+
+def test_a_graph_that_does_not_fit_its_manifest_is_told(command: Command, graph: Path) -> None:
+    manifest = write_manifest(graph)
+    manifest.write_text(manifest.read_text().replace("[32, 32]", "[48, 48]"))
+    assert "model_does_not_fit: the graph's input is [1,3,32,32]" in command("add", manifest, code=1)
+    manifest = write_manifest(graph, sha256="0" * 64)
+    assert "sha256_mismatch: dark-1.onnx has sha256" in command("add", manifest, code=1)
+
+
+def test_evaluate_and_remove_take_an_added_model_by_name(command: Command, graph: Path, tmp_path: Path) -> None:
+    command("add", write_manifest(graph))
+    graph.unlink()
+    image = np.full((60, 80, 3), 230, np.uint8)
+    image[20:40, 20:60] = 20
+    mask = np.where(image[..., 0] < 100, 255, 0).astype(np.uint8)
+    Image.fromarray(image).save(tmp_path / "photo.png")
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    fields = "split,source,name,category,image,mask,licence_class,licence"
+    rows = "dev,studio,photo,product,photo.png,mask.png,cc0,drawn"
+    (tmp_path / "manifest.csv").write_text(f"{fields}\n{rows}\n", encoding="utf-8")
+
+    def run(*words: object, code: int = 0) -> str:
+        done = CliRunner().invoke(app, [str(word) for word in words], env=command.environment)
+        assert done.exit_code == code, done.output
+        return done.output
+
+    report = tmp_path / "report"
+    run("evaluate", "dark@1", "--data", tmp_path, "--out", report)
+    figures = json.loads((report / "report.json").read_text(encoding="utf-8"))
+    assert "dark@1" in json.dumps(figures)
+    assert "There is no model 'brown'" in run("evaluate", "brown", "--data", tmp_path, code=2)
+    run("remove", tmp_path / "photo.png", "-o", tmp_path / "out", "--model", "dark@1")
+    alpha = np.asarray(Image.open(tmp_path / "out" / "photo.png"))[..., 3]
+    assert ((alpha > 127) == (mask > 127)).mean() > 0.98
+    assert "model is one of" in run("remove", tmp_path / "photo.png", "-o", tmp_path, "--model", "brown", code=2)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
-from jobs.models import installed_models
 from vision.arrays import Alpha, RgbImage
 from vision.cutout import make_cutout, prepare_subject
 from vision.qc import Facts
+from vision.segmenters.loading import load_segmenter
+from vision.segmenters.onnx import OnnxSegmenter
 from vision.segmenters.runtimes import RuntimeOptions
-from vision.segmenters.spec import WEIGHTS_FOLDER, ModelSpec
+from vision.segmenters.spec import ModelSpec
 from vision.segmenters.unet import UnetSegmenter
 
 Kind: TypeAlias = Literal["network", "product", "peer"]
@@ -58,7 +59,7 @@ class Candidate(Protocol):
 class OwnModel:
     """One forward, two columns: the network alone (logits upsampled), and the product (refined, as delivered)."""
 
-    def __init__(self, segmenter: UnetSegmenter, *, prefix: str = "") -> None:
+    def __init__(self, segmenter: UnetSegmenter | OnnxSegmenter, *, prefix: str = "") -> None:
         self.segmenter = segmenter
         spec = segmenter.spec
         self._network, self._product = f"{prefix}{NETWORK}", f"{prefix}{PRODUCT}"
@@ -85,33 +86,27 @@ class OwnModel:
 
 @dataclass(frozen=True)
 class Found:
-    """A model of ours and where its files lie."""
+    """A model and where its weights lie. One of the registry never changes: its folder holds no sidecar."""
 
     spec: ModelSpec
     folder: Path
+    is_registered: bool = False
 
     @property
     def sidecar(self) -> Path:
         """The JSON file beside the weights."""
         return self.folder / f"{self.spec.file_stem}.json"
 
-    def load(self, *, runtime: str, threads: int) -> UnetSegmenter:
+    def load(self, *, runtime: str, threads: int) -> UnetSegmenter | OnnxSegmenter:
         """On a runtime by its name. WeightsError for weights that do not fit the sidecar."""
-        options = RuntimeOptions(threads=threads)
-        return UnetSegmenter.load(self.spec, folder=self.folder, runtime=runtime, options=options)
+        return load_segmenter(self.spec, self.folder, runtime=runtime, options=RuntimeOptions(threads=threads))
 
 
-def find_model(model: str) -> Found:
-    """An installed model by name (its newest version) or id, or any model by the path of its sidecar.
-
-    CandidateError when there is none.
-    """
-    path = Path(model)
-    if path.suffix == ".json":
-        if not path.is_file():
-            raise CandidateError(f"There is no sidecar {path}.")
+def read_sidecar(path: Path) -> Found:
+    """A model by the path of its sidecar. CandidateError when there is none."""
+    if not path.is_file():
+        raise CandidateError(f"There is no sidecar {path}.")
+    try:
         return Found(ModelSpec.from_json(path.read_text(encoding="utf-8")), path.parent)
-    specs = [spec for spec in installed_models().specs if model in {spec.name, spec.model_id}]
-    if not specs:
-        raise CandidateError(f"There is no model {model!r}; see `packshot models list`, or name a sidecar (*.json).")
-    return Found(specs[-1], WEIGHTS_FOLDER)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CandidateError(f"{path} is no sidecar of a model: {error}") from error

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -11,6 +12,7 @@ from vision.segmenters.architectures import EdgeUnet, build_architecture
 from vision.segmenters.checksum import WeightsError, checked_weights, file_sha256
 from vision.segmenters.spec import WEIGHTS_FOLDER, ModelSpec
 
+_PREFIX = "unet."
 STRIDE_PX = 32
 """Canvas sides must be multiples of it: the encoder halves five times."""
 
@@ -82,11 +84,19 @@ def load_network(spec: ModelSpec, folder: Path = WEIGHTS_FOLDER) -> Segmentation
     WeightsError when the file's sha256 is not the sidecar's, or tensors do not match the architecture.
     """
     weights_file = checked_weights(spec, folder)
-    network = build_network(spec)
-    state = load_file(weights_file)
+    try:
+        network, state = build_network(spec), load_file(weights_file)
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{weights_file.name}: {error}") from error
+    if not any(key.startswith(_PREFIX) for key in state):  # as segmentation-models-pytorch itself saves them
+        state = {_PREFIX + key: value for key, value in state.items()}
     expected = network.state_dict()
     if odd := sorted(state.keys() ^ expected.keys()):
         raise WeightsError(f"{weights_file.name}: {len(odd)} tensors missing or left over, such as {odd[0]}")
+    for key, value in expected.items():
+        if state[key].shape != value.shape:
+            shapes = f"{list(state[key].shape)} in the file, {list(value.shape)} in {spec.architecture}"
+            raise WeightsError(f"{weights_file.name}: {key} is {shapes}")
     # Half precision is for the disk: batch-norm variances and sums want float32.
     network.load_state_dict({key: value.to(expected[key].dtype) for key, value in state.items()})
     return network.eval()

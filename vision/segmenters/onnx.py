@@ -12,7 +12,8 @@ from vision.arrays import Alpha, Canvas, Logits, RgbImage
 from vision.calibration import Calibration
 from vision.letterbox import Letterbox
 from vision.numeric import sigmoid
-from vision.segmenters.checksum import WeightsError, file_sha256
+from vision.segmenters.checksum import WeightsError, checked_weights
+from vision.segmenters.graph import as_map, fit_graph, require_plausible
 from vision.segmenters.runtimes import RuntimeOptions
 from vision.segmenters.spec import ModelSpec
 from vision.segmenters.unet import Prepared
@@ -30,29 +31,28 @@ class OnnxSegmenter:
 
     runtime = "openvino-cpu"
 
-    def __init__(self, spec: ModelSpec, request: openvino.InferRequest) -> None:
+    def __init__(self, spec: ModelSpec, request: openvino.InferRequest, output: int) -> None:
         self.spec = spec
         self._request = request
+        self._output = output
         self._mean, self._std = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (spec.mean, spec.std))
 
     @classmethod
     def load(cls, spec: ModelSpec, *, folder: Path, options: RuntimeOptions | None = None) -> Self:
-        """The graph of `spec` from `folder`. WeightsError when it is another file, or does not fit the canvas."""
+        """The graph of `spec` from `folder`. WeightsError when it is another file, or does not fit the spec."""
         options = options or RuntimeOptions()
-        path = folder / spec.weights_name
-        if (found := file_sha256(path)) != spec.weights_sha256:
-            raise WeightsError(f"{path.name} has sha256 {found}, its sidecar says {spec.weights_sha256}")
+        path = checked_weights(spec, folder)
         config: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if options.threads:
             config["INFERENCE_NUM_THREADS"] = options.threads
         core = openvino.Core()
         try:
-            model = core.read_model(path)
-            model.reshape([1, 3, *spec.canvas_hw])
+            model, output = fit_graph(core.read_model(path), spec)
             request = core.compile_model(model, "CPU", config).create_infer_request()
         except RuntimeError as error:  # what OpenVINO raises for any graph that it can't take
-            raise WeightsError(f"{path.name} does not run on a canvas of {spec.canvas_hw}: {error}") from error
-        made = cls(spec, request)
+            reason = str(error).strip().splitlines()[-1]
+            raise WeightsError(f"{path.name} does not run on a canvas of {spec.canvas_hw}: {reason}") from error
+        made = cls(spec, request, output)
         made.warm_up([1])
         return made
 
@@ -70,6 +70,13 @@ class OnnxSegmenter:
         """Run an empty canvas. WeightsError when the graph's output is no map of the canvas."""
         del batch_sizes  # photos go one at a time
         self.predict([np.zeros((*self.spec.canvas_hw, 3), np.uint8)])
+
+    def try_out(self) -> None:
+        """Look at its values on black, white and noise. WeightsError where they are not what the spec says."""
+        shape = (*self.spec.canvas_hw, 3)
+        noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        canvases = (np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8), noise)
+        require_plausible(np.stack([self._raw(canvas) for canvas in canvases]), self.spec)
 
     def prepare(self, image: RgbImage) -> Prepared:
         """(H, W, 3) uint8 -> its canvas and geometry."""
@@ -95,11 +102,13 @@ class OnnxSegmenter:
         return [self.finish(logits, each.letterbox) for logits, each in zip(maps, prepared, strict=True)]
 
     def _run(self, canvas: Canvas) -> Logits:
+        return self._as_logits(self._raw(canvas))
+
+    def _raw(self, canvas: Canvas) -> NDArray[np.float32]:
+        """(h, w) as the graph gives it."""
         pixels = canvas.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255)
-        found = np.array(self._request.infer([(pixels - self._mean) / self._std])[0], np.float32)
-        if found.size != canvas.shape[0] * canvas.shape[1]:
-            raise WeightsError(f"{self.version}: the first output is {found.shape}, not a map of {self.spec.canvas_hw}")
-        return self._as_logits(found.reshape(canvas.shape[:2]))
+        found = self._request.infer([(pixels - self._mean) / self._std])[self._output]
+        return as_map(np.array(found, np.float32), self.spec)
 
     def _as_logits(self, found: NDArray[np.float32]) -> Logits:
         if self.spec.output == "logits":

@@ -32,7 +32,9 @@ class ModelSpec:
     calibration: Calibration | None = None
     """What its confidence is worth; None until it was measured."""
     output: str = "logits"
-    """What the first output of an ONNX graph holds: `logits`, or `alpha` in [0, 1]."""
+    """What the output of an ONNX graph holds: `logits`, to which a sigmoid is applied, or `alpha` in [0, 1]."""
+    output_tensor: int | str = 0
+    """Which output of an ONNX graph, by number or by name."""
     fit: str = "letterbox"
     """How a photo comes to the canvas: `letterbox` keeps its aspect, `squash` does not."""
     licence: str = ""

@@ -12,7 +12,7 @@ from vision.arrays import Alpha, Canvas, Logits, RgbImage
 from vision.calibration import Calibration
 from vision.letterbox import Letterbox
 from vision.numeric import sigmoid
-from vision.segmenters.checksum import checked_weights
+from vision.segmenters.checksum import WeightsError, checked_weights
 from vision.segmenters.runtimes import Runtime, RuntimeOptions, build_runtime
 from vision.segmenters.spec import WEIGHTS_FOLDER, ModelSpec
 
@@ -79,6 +79,14 @@ class UnetSegmenter:
         blank = np.zeros((*self.spec.canvas_hw, 3), np.uint8)
         for size in batch_sizes:
             self.predict([blank] * size)
+
+    def try_out(self) -> None:
+        """Look at its logits of black, white and noise. WeightsError where they are no numbers."""
+        shape = (*self.spec.canvas_hw, 3)
+        noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        for canvas in (np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8), noise):
+            if not np.isfinite(self.predict([canvas])[0]).all():
+                raise WeightsError(f"{self.version} gives values that are no numbers")
 
     def prepare(self, image: RgbImage) -> Prepared:
         """(H, W, 3) uint8 -> its canvas and geometry."""

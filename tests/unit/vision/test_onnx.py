@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
 from tests.images import disc
 from tests.onnx_graphs import write_dark_graph
@@ -12,10 +13,10 @@ from vision.segmenters.spec import ModelSpec
 SPEC = ModelSpec("dark", "1", "onnx", "", (), (32, 32), (0.5, 0.5, 0.5), (0.05, 0.05, 0.05), "", output="logits")
 
 
-def load(folder, **changes):
+def load(folder, graph=None, **changes):
     as_alpha = changes.get("output", SPEC.output) == "alpha"
     spec = replace(SPEC, **changes)
-    path = write_dark_graph(folder / spec.weights_name, as_alpha=as_alpha)
+    path = write_dark_graph(folder / spec.weights_name, **({"as_alpha": as_alpha} | (graph or {})))
     return OnnxSegmenter.load(replace(spec, weights_sha256=file_sha256(path)), folder=folder)
 
 
@@ -70,3 +71,48 @@ def test_another_file_or_a_graph_that_does_not_fit_is_refused(tmp_path):
 def test_a_sidecar_of_a_graph_reads_back():
     assert ModelSpec.from_json(SPEC.to_json()) == SPEC
     assert (SPEC.is_onnx, SPEC.weights_name) == (True, "dark-1.onnx")
+
+
+@pytest.mark.parametrize("shape", [["batch", 3, 32, 32], ["batch", 3, "height", "width"], [1, 3, 32, 32]])
+def test_free_and_fixed_sizes_give_the_same(tmp_path, image, shape):
+    wanted = load(tmp_path).segment([image])[0]
+    np.testing.assert_allclose(load(tmp_path, {"shape": shape}).segment([image])[0], wanted, atol=1e-5)
+
+
+def test_half_precision_is_taken(tmp_path, image):
+    half = load(tmp_path, {"element_type": TensorProto.FLOAT16}).segment([image])[0]
+    np.testing.assert_allclose(half, load(tmp_path).segment([image])[0], atol=0.02)
+
+
+def test_an_output_is_named_or_numbered(tmp_path, image):
+    wanted = load(tmp_path).segment([image])[0]
+    np.testing.assert_array_equal(load(tmp_path, output_tensor="output").segment([image])[0], wanted)
+    for word in ("mask", 5):
+        with pytest.raises(WeightsError, match=f"no output {word!r}; it has 2: output, whole"):
+            load(tmp_path, output_tensor=word)
+    with pytest.raises(WeightsError, match=r"output 'whole' is \[1, 1, 1, 1\], not one map of \[32, 32\]"):
+        load(tmp_path, output_tensor="whole")
+
+
+@pytest.mark.parametrize(
+    ("graph", "said"),
+    [
+        ({"shape": [1, 3, 64, 64]}, r"input is \[1,3,64,64\]; one photo on the canvas is \[1, 3, 32, 32\]"),
+        ({"shape": [1, 32, 32, 3]}, "channels last are not known"),
+        ({"shape": [1, 4, 32, 32]}, r"input is \[1,4,32,32\]"),
+        ({"shape": [2, 3, 32, 32]}, r"input is \[2,3,32,32\]"),
+        ({"second_input": True}, r"takes 2 inputs \(input, prompt\)"),
+    ],
+)
+def test_a_graph_of_another_shape_is_named(tmp_path, graph, said):
+    with pytest.raises(WeightsError, match=said):
+        load(tmp_path, graph)
+
+
+def test_values_that_are_not_what_they_are_said_to_be_are_seen(tmp_path):
+    load(tmp_path).try_out()
+    load(tmp_path, output="alpha").try_out()
+    with pytest.raises(WeightsError, match="said to be alpha, and has values from -10 to 10: is it logits"):
+        load(tmp_path, {"as_alpha": False}, output="alpha").try_out()
+    with pytest.raises(WeightsError, match=r"said to be logits.*is it alpha"):
+        load(tmp_path, {"as_alpha": True}).try_out()
