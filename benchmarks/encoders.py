@@ -116,8 +116,8 @@ def lossy_encoders(rgba: np.ndarray) -> Iterator[Encoder]:
             f"webp  Pillow 90, method {method}",
             lambda method=method: pillow(rgba, "WEBP", quality=90, method=method),
         )
-    yield "webp  ours, lossless (effort 0)", lambda: encode_webp_lossless(rgba)
-    for effort, method in ((20, 0), (20, 1), (50, 3)):
+    yield "webp  ours, lossless (effort 20, method 1)", lambda: encode_webp_lossless(rgba)
+    for effort, method in ((0, 0), (20, 0), (50, 3)):
         yield (
             f"webp  Pillow, lossless, effort {effort}, method {method}",
             lambda effort=effort, method=method: pillow(

@@ -23,7 +23,8 @@ from vision.numeric import alpha_to_uint8, alpha_to_uint16
 JPEG_QUALITY: Final = FORMATS["jpg"].quality or 0
 WEBP_QUALITY: Final = FORMATS["webp"].quality or 0
 _WEBP_EFFORT: Final = 1
-_WEBP_LOSSLESS_EFFORT: Final = 0
+_WEBP_LOSSLESS: Final = {"quality": 20, "method": 1}
+"""Of a lossless file `quality` is the effort of the search, not what is lost."""
 _LEVELS_16: Final = 65535
 DEEP: Final = 16
 """Bits of a fine matte; the other depth is 8."""
@@ -56,8 +57,7 @@ def encode_webp(image: RgbImage | RgbaImage, *, quality: int = WEBP_QUALITY) -> 
 def encode_webp_lossless(image: RgbImage | RgbaImage) -> bytes:
     """(H, W, 3) or (H, W, 4) straight alpha, uint8, to lossless WebP: every pixel comes back, under alpha 0 too."""
     out = BytesIO()
-    # Of a lossless file `quality` is the effort of the search, not what is lost.
-    Image.fromarray(image).save(out, "WEBP", lossless=True, quality=0, method=_WEBP_LOSSLESS_EFFORT, exact=True)
+    Image.fromarray(image).save(out, "WEBP", lossless=True, exact=True, **_WEBP_LOSSLESS)
     return out.getvalue()
 
 
