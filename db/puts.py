@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from db.claims import take_turn
 from db.fair_queues import FairQueues
 from db.key_models import ApiKey
-from db.models import Output
+from db.models import Job, Output
 from db.put_models import Put, PutStatus
 
 PUTS = FairQueues("puts", "id", "due_at IS NOT NULL", "host_md5", "last_put_at", has_priority=True)
@@ -26,6 +26,7 @@ class PutRow:
 
     put: Put
     output: Output | None
+    traceparent: str | None = None  # of its job
 
 
 def add(session: Session, rows: Sequence[dict[str, Any]]) -> None:
@@ -63,12 +64,13 @@ def claim(
         .execution_options(synchronize_session=False)
     )
     found = session.execute(
-        select(Put, Output)
+        select(Put, Output, Job.traceparent)
+        .join(Job, Job.id == Put.job_id)
         .outerjoin(Output, (Output.job_id == Put.job_id) & (Output.name == Put.name))
         .where(Put.id.in_(due))
         .execution_options(populate_existing=True)
     )
-    rows = {put.id: PutRow(put, output) for put, output in found}
+    rows = {put.id: PutRow(put, output, traceparent) for put, output, traceparent in found}
     take_turn(session, sorted({row.put.api_key_id for row in rows.values()}), column=ApiKey.last_put_at)
     return [rows[put_id] for put_id in due]
 

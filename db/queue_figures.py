@@ -14,6 +14,7 @@ from db.base import JobStatus
 from db.batch_models import Batch
 from db.claims import TABLES
 from db.models import Fetch
+from db.put_models import Put
 from db.webhook_models import DeliveryStatus, WebhookDelivery
 
 
@@ -46,10 +47,11 @@ def due_jobs(session: Session) -> Mapping[int, Waiting]:
 
 
 def due_errands(session: Session) -> Mapping[str, Waiting]:
-    """What waits for an io worker: downloads, webhook calls, batches to be read."""
+    """What waits for an io worker: downloads, PUTs of outputs, webhook calls, batches to be read."""
     pending = WebhookDelivery.status == DeliveryStatus.PENDING
     return {
         "fetch": _due(session, Fetch.due_at),
+        "put": _due(session, Put.due_at),
         "webhook": _due(session, WebhookDelivery.due_at, pending),
         "batch": _due(session, Batch.due_at),
     }

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from config.tracing import trace_id_of
 from db import jobs as job_rows
 from db import outgoing
 from db import puts as rows
@@ -19,6 +20,7 @@ from db.put_models import Put, PutStatus
 from jobs import events, lanes
 from jobs.errors import JobError
 from jobs.fetching import MAX_RETRY_AFTER, RetryTerms
+from jobs.ids import job_public_id
 from jobs.lanes import Lane
 from jobs.lifecycle import retry_delay
 
@@ -40,6 +42,15 @@ class ClaimedPut:
     key: str
     bytes: int
     format: str
+    traceparent: str | None = None
+
+    @property
+    def about(self) -> dict[str, object]:
+        """What a log tells it by."""
+        subject: dict[str, object] = {"job_id": job_public_id(self.job_id), "attempt": self.attempt}
+        if self.traceparent is not None:
+            subject["trace_id"] = trace_id_of(self.traceparent)
+        return subject
 
 
 def start(session: Session, job_id: UUID, *, name: str | None = None) -> None:
@@ -76,6 +87,7 @@ def claim(
                 key=output.key,
                 bytes=output.bytes or 0,
                 format=output.format,
+                traceparent=row.traceparent,
             )
         )
     return claimed

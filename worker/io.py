@@ -26,7 +26,6 @@ from dispatch.names import Bell
 from jobs import batch_work, batches, deliveries, fetching, puts
 from jobs.egress import Policy
 from jobs.fields import Rules
-from jobs.ids import job_public_id
 from jobs.models import installed_models
 from jobs.registry import Catalog
 from storage.opening import open_storage
@@ -161,7 +160,7 @@ def build(settings: Settings, *, client: HttpClient | None = None, tracing: Trac
     calling = deliver.Delivering(
         sessions, calls, settings.webhook_timeout_s, settings.webhook_disable_after, traces, metrics
     )
-    putting = put.Putting(settings, sessions, storage, calls, bell)
+    putting = put.Putting(settings, sessions, storage, calls, bell, traces, metrics)
     catalog = Catalog(sessions, installed_models())
 
     def read_rules() -> Rules:
@@ -224,7 +223,7 @@ def _claim_puts(needs: put.Putting, limit: int, busy: Collection[str]) -> list[E
         Errand(
             one.host,
             partial(put.run, needs, one),
-            about={"job_id": job_public_id(one.job_id), "attempt": one.attempt},
+            about=one.about,
         )
         for one in claimed
     ]

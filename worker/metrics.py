@@ -41,6 +41,7 @@ class WorkerMetrics:
         self._fetched = Counter(
             "packshot_worker_fetched_bytes_total", "Bytes of photos downloaded.", registry=self.registry
         )
+        self._puts = self._counter("packshot_worker_puts_total", "Tries of PUTs, `ok` or by code.", "code")
         self._webhooks = self._counter("packshot_worker_webhooks_total", "Webhook calls, by what followed.", "outcome")
         self._calls = Histogram(
             "packshot_worker_webhook_duration_seconds",
@@ -73,6 +74,10 @@ class WorkerMetrics:
         """A try of a download ended, `ok` or with an error's code."""
         self._fetches.labels(code).inc()
         self._fetched.inc(size_bytes)
+
+    def put(self, code: str) -> None:
+        """A try of a PUT ended, `ok` or with an error's code."""
+        self._puts.labels(code).inc()
 
     def called(self, outcome: str, took_s: float) -> None:
         """A webhook was called."""

@@ -3,13 +3,14 @@
 import random
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import BinaryIO
 
 import structlog
 
 from config.settings import Settings
+from config.tracing import Kind, Silent, Tracing, attributes_of
 from db.session import Sessions
 from dispatch.doorbell import Doorbell
 from dispatch.names import Bell
@@ -17,12 +18,12 @@ from jobs import puts
 from jobs.egress import EgressRefusedError
 from jobs.errors import JobError
 from jobs.fetching import RetryTerms
-from jobs.ids import job_public_id
 from jobs.lifecycle import outage_delay
 from jobs.puts import ClaimedPut
 from storage.port import ObjectNotFoundError, Storage, StorageUnavailableError
 from vision.formats import MEDIA_TYPES
 from worker.http import CallError, Deadline, HttpClient, retry_after_s
+from worker.metrics import WorkerMetrics
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +50,8 @@ class Putting:
     storage: Storage
     client: HttpClient
     bell: Doorbell
+    tracing: Tracing = field(default_factory=Silent)
+    metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
 
 
 def run(needs: Putting, put: ClaimedPut) -> None:
@@ -56,27 +59,29 @@ def run(needs: Putting, put: ClaimedPut) -> None:
     started = time.monotonic()
     settings = needs.settings
     error: str | None = None
+    code = "ok"
+    about = {**attributes_of(put.about), "http.request.method": "PUT", "server.address": put.host}
     try:
-        send(needs.client, needs.storage, put, timeout_s=settings.put_timeout_s)
+        with needs.tracing.start("put", parent=put.traceparent, kind=Kind.CLIENT, attributes=about):
+            send(needs.client, needs.storage, put, timeout_s=settings.put_timeout_s)
     except StorageUnavailableError as away:
-        error = str(away)
+        error, code = str(away), "storage_unavailable"
         with needs.sessions.begin() as session:
             pause = outage_delay(base_s=settings.retry_backoff_s, rng=random.Random())
             settled = puts.put_off(session, put, pause)
     except PutError as failure:
-        error = str(failure)
+        error, code = str(failure), failure.error.code
         terms = RetryTerms(settings.put_max_tries, settings.retry_backoff_s)
         with needs.sessions.begin() as session:
             settled = puts.retry_or_fail(session, put, failure.error, terms, retry_after_s=failure.retry_after_s)
     else:
         with needs.sessions.begin() as session:
             settled = puts.arrive(session, put)
+    needs.metrics.put(code)
     log.info(
         "output_put",
-        job_id=job_public_id(put.job_id),
         output=put.name,
         host=put.host,
-        attempt=put.attempt,
         error=error,
         took_ms=round((time.monotonic() - started) * 1000),
         settled=settled,

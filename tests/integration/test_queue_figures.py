@@ -36,6 +36,7 @@ def test_due_errands_by_kind(sessions: Sessions) -> None:
         empty = due_errands(session)
     assert {kind: (waiting.count, waiting.oldest_s) for kind, waiting in empty.items()} == {
         "fetch": (0, 0.0),
+        "put": (0, 0.0),
         "webhook": (0, 0.0),
         "batch": (0, 0.0),
     }
@@ -51,6 +52,7 @@ def test_due_errands_by_kind(sessions: Sessions) -> None:
     with sessions() as session:
         assert {kind: waiting.count for kind, waiting in due_errands(session).items()} == {
             "fetch": 1,
+            "put": 0,
             "webhook": 1,
             "batch": 0,
         }
