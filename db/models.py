@@ -264,6 +264,7 @@ class Fetch(Base):
     api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id"))
     priority: Mapped[int] = mapped_column(SmallInteger)
     host_md5: Mapped[str]  # of the URL's authority: hosts lie evenly, so a claim may begin at any of them
-    attempt: Mapped[int] = mapped_column(Integer, server_default="0")
+    attempt: Mapped[int] = mapped_column(Integer, server_default="0")  # the fencing token: rises with every claim
+    tries: Mapped[int] = mapped_column(Integer, server_default="0")  # claims that were not given back
     due_at: Mapped[datetime | None] = mapped_column(server_default=func.now())  # a lease is a due time in the future
     last_error: Mapped[str | None]

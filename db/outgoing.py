@@ -37,6 +37,7 @@ class TakenFetch:
     api_key_id: UUID
     params: dict[str, Any]
     traceparent: str | None
+    tries: int
 
 
 def add_fetches(session: Session, job_ids: Sequence[UUID]) -> None:
@@ -50,7 +51,7 @@ def add_fetches(session: Session, job_ids: Sequence[UUID]) -> None:
 def claim_fetches(
     session: Session, *, limit: int, lease_s: float, busy_hosts: Collection[str] = (), first: int = 0
 ) -> list[TakenFetch]:
-    """Take due downloads: attempt + 1, not due again before the lease is over. Those of `busy_hosts` are left.
+    """Take due downloads: attempt and tries + 1, not due again before the lease is over. Those of busy hosts are left.
 
     Keys take turns; of a key the oldest of lane `first` leads. Returns them best first.
     """
@@ -60,9 +61,16 @@ def claim_fetches(
     claimed = session.execute(
         update(Fetch)
         .where(Fetch.job_id.in_(due), Job.id == Fetch.job_id)
-        .values(attempt=Fetch.attempt + 1, due_at=func.now() + timedelta(seconds=lease_s))
+        .values(attempt=Fetch.attempt + 1, tries=Fetch.tries + 1, due_at=func.now() + timedelta(seconds=lease_s))
         .returning(
-            Fetch.job_id, Fetch.attempt, Job.status, Job.source_url, Fetch.api_key_id, Job.params, Job.traceparent
+            Fetch.job_id,
+            Fetch.attempt,
+            Job.status,
+            Job.source_url,
+            Fetch.api_key_id,
+            Job.params,
+            Job.traceparent,
+            Fetch.tries,
         )
         .execution_options(synchronize_session=False)
     )
@@ -84,12 +92,16 @@ def settle_fetch(
     attempt: int,
     due_at: datetime | ColumnElement[datetime] | None,
     last_error: str | None,
+    counts: bool = True,
 ) -> bool:
-    """Record how a download went: due again at `due_at`, or never; False when the attempt is not the last one."""
+    """Record how a download went: due again at `due_at`, or never; False when the attempt is not the last one.
+
+    A try that does not count is given back.
+    """
     settled = session.scalar(
         update(Fetch)
         .where(Fetch.job_id == job_id, Fetch.attempt == attempt)
-        .values(due_at=due_at, last_error=last_error)
+        .values(due_at=due_at, last_error=last_error, tries=Fetch.tries - (0 if counts else 1))
         .returning(Fetch.job_id)
         .execution_options(synchronize_session=False)
     )

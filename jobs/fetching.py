@@ -17,7 +17,7 @@ from jobs import events, lanes
 from jobs.errors import JobError
 from jobs.ids import job_public_id
 from jobs.lanes import Lane
-from jobs.lifecycle import retry_delay
+from jobs.lifecycle import OUTAGES, outage_delay, retry_delay
 from jobs.params import animated_of
 from jobs.service import input_columns
 from jobs.values import StoredInput
@@ -37,6 +37,7 @@ class ClaimedFetch:
     api_key_id: UUID
     animated: Animated = "refuse"
     traceparent: str | None = None
+    tries: int = 1  # with this one
 
     @property
     def host(self) -> str:
@@ -79,7 +80,11 @@ def claim(
         job_id, attempt = taken.job_id, taken.attempt
         if taken.status is JobStatus.QUEUED and taken.url is not None:
             animated = animated_of(taken.params)
-            claimed.append(ClaimedFetch(job_id, attempt, taken.url, taken.api_key_id, animated, taken.traceparent))
+            claimed.append(
+                ClaimedFetch(
+                    job_id, attempt, taken.url, taken.api_key_id, animated, taken.traceparent, tries=taken.tries
+                )
+            )
         else:
             outgoing.settle_fetch(
                 session, job_id, attempt=attempt, due_at=None, last_error=f"job is {taken.status.value}"
@@ -110,17 +115,28 @@ def retry_or_fail(
 ) -> bool:
     """Due again a little later where that can help and tries are left, else the job fails with its event.
 
+    A part of the service that is away uses up no try.
+
     False when the fetch is no longer ours.
     """
     outgoing.lock_job(session, fetch.job_id)
-    final = not error.retryable or fetch.attempt >= terms.max_tries
+    rng = random.Random()
+    is_outage = error.code in OUTAGES
+    final = not is_outage and (not error.retryable or fetch.tries >= terms.max_tries)
     pause = max(
-        retry_delay(fetch.attempt - 1, base_s=terms.backoff_s, rng=random.Random()),
+        outage_delay(base_s=terms.backoff_s, rng=rng)
+        if is_outage
+        else retry_delay(fetch.tries - 1, base_s=terms.backoff_s, rng=rng),
         min(timedelta(seconds=retry_after_s), MAX_RETRY_AFTER),
     )
     due_at = None if final else func.now() + pause
     if not outgoing.settle_fetch(
-        session, fetch.job_id, attempt=fetch.attempt, due_at=due_at, last_error=f"{error.code}: {error.detail}"
+        session,
+        fetch.job_id,
+        attempt=fetch.attempt,
+        due_at=due_at,
+        last_error=f"{error.code}: {error.detail}",
+        counts=not is_outage,
     ):
         return False
     if final:

@@ -37,6 +37,10 @@ def retry_delay(retries: int, *, base_s: float, rng: random.Random) -> timedelta
     return timedelta(seconds=min(base_s * 2**retries, 600.0) * rng.uniform(0.8, 1.2))
 
 
+OUTAGES = frozenset({"storage_unavailable", "database_unavailable"})
+"""Codes of faults that are no job's own: whoever meets them is put back, and they count against nobody."""
+
+
 def outage_delay(*, base_s: float, rng: random.Random) -> timedelta:
     """Pause of what is put back because a part of the service is away: not counted, so always the same, spread out."""
     return timedelta(seconds=base_s * rng.uniform(2.0, 4.0))

@@ -18,7 +18,7 @@ from db.models import Job, Output
 from jobs import events, puts
 from jobs.errors import JobError
 from jobs.ids import new_id
-from jobs.lifecycle import retry_delay, sources
+from jobs.lifecycle import OUTAGES, outage_delay, retry_delay, sources
 from jobs.values import ClaimedJob, Outcome
 
 
@@ -145,10 +145,14 @@ def _finish(session: Session, job: ClaimedJob, to: JobStatus, **values: Any) -> 
 
 
 def retry_or_fail(session: Session, job: ClaimedJob, error: JobError, *, max_retries: int, backoff_s: float) -> bool:
-    """After a passing fault: due again a little later, or failed once the retries are used up."""
+    """After a passing fault: due again a little later, or failed once the retries are used up.
+
+    A part of the service that is away uses up none, however long: a job ends with its own faults or its deadline.
+    """
     if not error.retryable:
         return fail(session, job, error)
     row_id, attempt = job.held
+    is_outage = error.code in OUTAGES
     moved = rows.move(
         session,
         row_id,
@@ -156,14 +160,16 @@ def retry_or_fail(session: Session, job: ClaimedJob, error: JobError, *, max_ret
         to=JobStatus.QUEUED,
         from_={JobStatus.PROCESSING},
         attempt=attempt,
-        retries=job.table.retries + 1,
+        retries=job.table.retries + (0 if is_outage else 1),
     )
     if moved is None:
         return False
     if moved.retries > max_retries:
         fail_row(session, moved, error)
     else:
-        pause = retry_delay(moved.retries - 1, base_s=backoff_s, rng=random.Random())
+        rng = random.Random()
+        again = outage_delay(base_s=backoff_s, rng=rng)
+        pause = again if is_outage else retry_delay(moved.retries - 1, base_s=backoff_s, rng=rng)
         rows.put_off(session, row_id, pause, table=job.table)
         session.flush()
     return True

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from io import BytesIO
+from typing import cast
 from uuid import UUID
 
 import numpy as np
@@ -23,6 +24,7 @@ from jobs.put_params import PutTarget
 from jobs.service import submit
 from jobs.values import NewJob, StoredInput
 from storage.keys import input_key
+from storage.port import Storage
 from tests.factories import make_key
 from tests.fakes import FakeSegmenter, FlakyStorage, fake_models, keys_of
 from worker import gpu
@@ -48,9 +50,17 @@ def png(image: np.ndarray) -> bytes:
 class GpuWorld:
     """One worker in this process and what it sees."""
 
-    def __init__(self, settings: Settings, models: Models | None = None, *, tracing: Tracing | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        models: Models | None = None,
+        *,
+        storage: Storage | None = None,
+        tracing: Tracing | None = None,
+    ) -> None:
         self.segmenter = FakeSegmenter()
-        self.storage = FlakyStorage(settings.files_path)
+        # A test may fill the folder up; of a bucket it does not ask that.
+        self.storage = cast("FlakyStorage", storage) if storage else FlakyStorage(settings.files_path)
         self.celery: Celery = build_celery(settings)
         self.doorbell = Doorbell(settings, self.celery)
         made = models or fake_models(self.segmenter)

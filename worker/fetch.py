@@ -104,7 +104,7 @@ def _settle_failure(needs: Fetching, fetch: ClaimedFetch, failure: DownloadError
 
 def store_photo(fetch: ClaimedFetch, settings: Settings, client: HttpClient, storage: Storage) -> StoredInput:
     """Download, check the header, store. No database. `DownloadError`."""
-    if fetch.attempt > settings.fetch_max_tries:  # earlier tries took their workers with them
+    if fetch.tries > settings.fetch_max_tries:  # earlier tries took their workers with them
         raise DownloadError(_failed("The download broke off too often."))
     limits = Limits(max_megapixels=settings.max_megapixels, max_bytes=settings.max_upload_bytes)
     key = fetched_key(fetch.job_id, fetch.attempt)

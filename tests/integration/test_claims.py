@@ -268,7 +268,7 @@ def test_a_suspect_is_kept_from_healthy_work_and_fails_after_its_crashes(session
 def test_a_passing_fault_is_retried_later_and_then_fails(sessions: Sessions) -> None:
     with sessions.begin() as session:
         make_job(session, make_key(session).id)
-    fault = JobError("storage_unavailable", "full", retryable=True)
+    fault = JobError("out_of_memory", "full", retryable=True)
     for tries in range(3):
         [job] = claim(sessions)
         with sessions.begin() as session:

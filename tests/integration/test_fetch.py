@@ -167,9 +167,17 @@ def test_a_full_store_is_a_passing_fault(build, sessions: Sessions, receiver: Re
     res = build(storage_url=f"file:{blocked}")
     (blocked / "jobs").write_text("a file where a folder should be")
     job_id = submit(sessions, receiver.url("/a"))
-    io.drain(res)
-    assert fetch_of(sessions, job_id).last_error.startswith("storage_unavailable")
+    for _ in range(res.settings.fetch_max_tries + 1):
+        make_due(sessions)
+        io.drain(res)
+    row = fetch_of(sessions, job_id)
+    assert (row.last_error or "").startswith("storage_unavailable")
+    assert (row.tries, row.attempt) == (0, res.settings.fetch_max_tries + 1), "it counts against no download"
     assert job_of(sessions, job_id).status is JobStatus.QUEUED
+    (blocked / "jobs").unlink()
+    make_due(sessions)
+    io.drain(res)
+    assert job_of(sessions, job_id).input_key is not None
 
 
 def test_a_late_download_is_refused_and_its_file_removed(build, sessions: Sessions, receiver: Receiver) -> None:
@@ -207,7 +215,7 @@ def test_a_late_download_is_refused_and_its_file_removed(build, sessions: Sessio
 def test_a_download_that_took_its_workers_with_it_fails_the_job(build, sessions: Sessions, receiver: Receiver) -> None:
     job_id = submit(sessions, receiver.url("/a"))
     with sessions.begin() as session:
-        session.execute(update(Fetch).values(attempt=4))
+        session.execute(update(Fetch).values(tries=4))
     io.drain(build(fetch_max_tries=4))
     assert job_of(sessions, job_id).error_code == "failed_image_download"
     assert receiver.received == []
