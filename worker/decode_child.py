@@ -46,6 +46,7 @@ def main(arguments: list[str], decode_photo: Decode = decode) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # Pillow warns of damaged metadata and goes on: no news in a process that reads what strangers send.
     warnings.filterwarnings("ignore", module="PIL")
+    _quieten_libraries()
     # One photo at a time in one thread: cores are shared by having several children, and the stack of each thread of
     # a machine with many cores would count against the memory.
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
@@ -63,6 +64,14 @@ def _die_with(parent_pid: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent_pid:
             sys.exit(1)  # it was gone before we asked
+
+
+def _quieten_libraries() -> None:
+    """Libraries of C tell the terminal what is wrong with a stranger's file; Python alone goes on writing there."""
+    sys.stderr = os.fdopen(os.dup(2), "w")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
 
 
 def _limit_memory(memory_bytes: int) -> None:

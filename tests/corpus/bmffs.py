@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from io import BytesIO
+from itertools import accumulate
 
 import numpy as np
 import pillow_heif
@@ -109,7 +110,8 @@ class Item:
 
 
 def bmff(items: Sequence[Item], *, brand: bytes, primary: int = 1, extra: bytes = b"") -> bytes:
-    """The file; items are numbered from 1."""
+    """The file; items are numbered from 1. Data that is the same for several items is stored once."""
+    bodies = list(dict.fromkeys(item.data for item in items))
     properties: list[bytes] = []
     associations = b""
     for number, item in enumerate(items, 1):
@@ -131,10 +133,11 @@ def bmff(items: Sequence[Item], *, brand: bytes, primary: int = 1, extra: bytes 
     )
 
     def meta(start: int) -> bytes:
-        places, at = b"", start
-        for number, item in enumerate(items, 1):
-            places += struct.pack(">HHHII", number, 0, 1, at, len(item.data))
-            at += len(item.data)
+        starts = dict(zip(bodies, accumulate((len(body) for body in bodies), initial=start), strict=False))
+        places = b"".join(
+            struct.pack(">HHHII", number, 0, 1, starts[item.data], len(item.data))
+            for number, item in enumerate(items, 1)
+        )
         return full(
             b"meta",
             full(b"hdlr", bytes(4), b"pict", bytes(13)),
@@ -146,7 +149,7 @@ def bmff(items: Sequence[Item], *, brand: bytes, primary: int = 1, extra: bytes 
         )
 
     start = len(ftyp) + len(meta(0)) + len(extra) + 8
-    return ftyp + meta(start) + extra + box(b"mdat", *(item.data for item in items))
+    return ftyp + meta(start) + extra + box(b"mdat", *bodies)
 
 
 def still(picture: Coded, *properties: bytes, colour: bytes | None = None) -> bytes:

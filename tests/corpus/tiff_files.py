@@ -14,6 +14,7 @@ from tests.photo_files import adobe_rgb_profile, adobe_rgb_to_srgb, quadrants, s
 
 PICTURE = drawing()
 HW = PICTURE.shape[:2]
+WIDTH_TWICE = 2 * HW[1]
 GREY = grey_of(PICTURE)
 ALPHA = alpha_ramp(HW)
 INKS = np.random.default_rng(5).integers(0, 256, (*HW, 4)).astype(np.uint8)
@@ -218,5 +219,7 @@ def _refused() -> Iterator[Sample]:
         "far-too-large", Page(PICTURE, RGB, more={256: ("I", [9_000]), 257: ("I", [9_000])}), "resolution_too_high"
     )
     yield no("2^32", Page(PICTURE, RGB, more={256: ("I", [2**32 - 1]), 257: ("I", [2**32 - 1])}), "resolution_too_high")
+    twice = tiff(Page(PICTURE, RGB, more={256: ("I", [WIDTH_TWICE])}))
+    yield refused("tiff-wider-than-its-data", twice, "failed_to_read_image", at_header=False)
     huge = {322: ("I", [1 << 16]), 323: ("I", [1 << 16])}
     yield no("huge-tiles", Page(PICTURE, RGB, tile_hw=(16, 16), more=huge), "failed_to_read_image")

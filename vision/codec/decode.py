@@ -12,7 +12,7 @@ from PIL import Image
 from vision.arrays import RgbImage
 from vision.codec.bmff import without_exif
 from vision.codec.colour import IccFact, to_srgb
-from vision.codec.header import PILLOW_NAMES, UNREADABLE, Animated, ImageHeader, Limits, orientation_of, probe
+from vision.codec.header import BOMBS, PILLOW_NAMES, UNREADABLE, Animated, ImageHeader, Limits, orientation_of, probe
 from vision.codec.heif import read_heif
 from vision.codec.named_colours import profile_for
 from vision.codec.planes import planes_of
@@ -74,6 +74,8 @@ def decode(data: bytes, limits: Limits, allocate: Allocate = _empty, animated: A
     header = probe(data, limits, animated=animated)
     try:
         colour, alpha, facts = _read_heif(data, header) if header.format == "heif" else _read(data, header)
+    except BOMBS as error:
+        raise ImageError("resolution_too_high", "The file holds far more pixels than its header claims.") from error
     except UNREADABLE as error:
         detail = f"The {header.format} file is damaged or cut off."
         raise ImageError("failed_to_read_image", detail) from error

@@ -47,7 +47,8 @@ UNREADABLE: Final = (
 )
 """What Pillow, libavif and libheif raise on files that are cut off or damaged: `failed_to_read_image`."""
 
-_BOMBS: Final = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+BOMBS: Final = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+"""Pillow's own fence, far behind our limits."""
 _ORIENTATION_TAG: Final = 0x0112
 _MEGA: Final = 1_000_000
 
@@ -164,7 +165,7 @@ def _read(stream: BinaryIO, found: InputFormat, size_bytes: int) -> ImageHeader:
                 orientation=orientation_of(image),
                 frames=1 if found == "jpeg" else min(int(getattr(image, "n_frames", 1)), 2),
             )
-    except _BOMBS as error:
+    except BOMBS as error:
         raise ImageError("resolution_too_high", "Far more pixels than any photo has.") from error
     except UNREADABLE as error:
         raise ImageError("failed_to_read_image", f"The header of the {found} file is damaged or cut off.") from error
