@@ -65,7 +65,7 @@ def _depths() -> Iterator[Sample]:
     for order in "<>":
         for bits in (1, 2, 4, 8):
             most = (1 << bits) - 1
-            levels = GREY.astype(np.int64) * most // 255
+            levels = GREY.astype(np.int64) >> 8 - bits
             shown = as_rgb((levels * 255 // most).astype(np.uint8))
             for photometric in (0, 1):
                 stored = most - levels if photometric == 0 else levels
