@@ -15,22 +15,30 @@ class Encoded:
     quality: int | None = None
 
 
-def fit(encode: Callable[[int], Encoded], *, most: int, max_bytes: int | None) -> Encoded:
+def idle() -> None:
+    """Nobody asks how far the work is."""
+
+
+def fit(
+    encode: Callable[[int], Encoded], *, most: int, max_bytes: int | None, progress: Callable[[], None] = idle
+) -> Encoded:
     """The file of the highest quality, from `most` down to 50, that has at most `max_bytes`.
 
     Files grow with quality, so halving finds it in at most eight encodings: what one step more would take was tried and
     is too large. One encoding where `most` fits, or nothing limits it; two where even 50 does not fit, which is
-    `ImageError` `output_too_large`.
+    `ImageError` `output_too_large`. `progress` is called after each that was too large.
     """
     best = encode(most)
     if max_bytes is None or len(best.file) <= max_bytes:
         return best
+    progress()
     least = encode(MIN_QUALITY) if most > MIN_QUALITY else best
     if len(least.file) > max_bytes:
         raise too_large(len(least.file), max_bytes)
     best, fits, exceeds = least, MIN_QUALITY, most
     while exceeds - fits > 1:
         middle = (fits + exceeds) // 2
+        progress()
         tried = encode(middle)
         if len(tried.file) <= max_bytes:
             best, fits = tried, middle

@@ -1,5 +1,6 @@
 """From alpha and foreground to the file that a caller gets, checked after encoding: for the command and the workers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -20,7 +21,7 @@ from vision.codec.parts import foreign_parts
 from vision.codec.verify import verify_alpha, verify_background, verify_hidden
 from vision.compose import WHITE, cutout, flatten
 from vision.cutout import make_cutout, prepare_subject
-from vision.fitting import Encoded, fit, within
+from vision.fitting import Encoded, fit, idle, within
 from vision.formats import FORMATS, PictureFormat
 from vision.layers import lay_under
 from vision.numeric import alpha_to_uint8
@@ -47,6 +48,8 @@ class Encoding:
     quality: int | None = None
     max_bytes: int | None = None
     is_lossless: bool = False
+    progress: Callable[[], None] = idle
+    """Called between encodings: a search takes a while."""
 
     @property
     def keeps_all(self) -> bool:
@@ -63,7 +66,8 @@ def warm_up() -> None:
     """Make the machine code of all loops over pixels, or load what an earlier start kept, before the first photo."""
     image = np.full((64, 64, 3), 40, np.uint8)
     image[16:48, 16:48] = 200
-    image[20:40, 20:40, 0] = np.arange(20) + 10 * np.arange(20)[:, None]
+    # More colours than a palette has.
+    image[20:44, 20:44, 1:] = np.random.default_rng(0).integers(150, 250, (24, 24, 2))
     logits = np.where(image[::4, ::4, 0] > 100, 2, -2).astype(np.float32)  # noqa: PLR2004
     made = make_cutout(prepare_subject(image, None), logits)
     for encoding in (Encoding("png"), Encoding("png8"), Encoding("avif")):
@@ -88,6 +92,7 @@ def render(foreground: RgbImage, alpha: Alpha, encoding: Encoding, *, background
         lambda quality: _lossy(pixels, ground, encoding.format, quality),
         most=encoding.most,
         max_bytes=encoding.max_bytes,
+        progress=encoding.progress,
     )
 
 

@@ -1,6 +1,7 @@
 """Alpha apart from the colours: the mask alone, or a zip of `color.jpg` and `alpha.png`; checked after encoding."""
 
 import zipfile
+from collections.abc import Callable
 from io import BytesIO
 from typing import Final
 
@@ -12,7 +13,7 @@ from vision.codec.encode import DEEP, encode_jpeg, encode_matte
 from vision.codec.parts import foreign_parts
 from vision.codec.png import Pixels, read_png
 from vision.codec.tiff_writer import write_tiff
-from vision.fitting import Encoded, fit, within
+from vision.fitting import Encoded, fit, idle, within
 from vision.formats import FORMATS
 from vision.layers import bleed
 from vision.numeric import alpha_to_uint8, alpha_to_uint16
@@ -41,11 +42,17 @@ def make_mask(alpha: Alpha, encoding: Encoding, *, depth: int = 8) -> Encoded:
 
 
 def make_zip(
-    foreground: RgbImage, alpha: Alpha, *, quality: int | None = None, max_bytes: int | None = None, depth: int = 8
+    foreground: RgbImage,
+    alpha: Alpha,
+    *,
+    quality: int | None = None,
+    max_bytes: int | None = None,
+    depth: int = 8,
+    progress: Callable[[], None] = idle,
 ) -> Encoded:
     """`color.jpg`, the product's colours bled over the whole picture, and `alpha.png`: together they are the cutout.
 
-    `quality` and `max_bytes` as in `Encoding`, the bytes of the zip; `depth` of the alpha, 8 or 16.
+    `quality`, `max_bytes` and `progress` as in `Encoding`, the bytes of the zip; `depth` of the alpha, 8 or 16.
     """
     nowhere = np.zeros(alpha.shape, np.bool_)
     bled = bleed(foreground, alpha)
@@ -55,7 +62,7 @@ def make_zip(
     def pack(level: int) -> Encoded:
         return Encoded(_zip(encode_jpeg(bled, nowhere, quality=level), matte), level)
 
-    made = fit(pack, most=quality or FORMATS["zip"].quality or 0, max_bytes=max_bytes)
+    made = fit(pack, most=quality or FORMATS["zip"].quality or 0, max_bytes=max_bytes, progress=progress)
     with zipfile.ZipFile(BytesIO(made.file)) as archive:
         if parts := foreign_parts(archive.read(COLOUR_FILE)):
             raise BrokenPromiseError(f"{COLOUR_FILE} with foreign parts: {', '.join(parts)}")

@@ -78,7 +78,7 @@ class Finisher:
         files: dict[str, tuple[bytes, Served]] = {}
         with stages.time("encode_ms"):
             for params in job.params.outputs:
-                made = make_output(cut.foreground, cut.alpha, cut.facts, params)
+                made = make_output(cut.foreground, cut.alpha, cut.facts, params, progress=self.pulse.moved)
                 outputs.append(_stored(job, params, made))
                 files[outputs[-1].key] = made.file, _served(job, params)
             matte_file = encode_matte(cut.alpha) if cut.is_new and job.output_id is None else None

@@ -1,6 +1,6 @@
 """Files of one matte: laid out, composed, encoded, checked."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -8,7 +8,7 @@ from jobs.output_params import OutputParams
 from vision import placing
 from vision.arrays import Alpha, RgbImage
 from vision.codec.encode import DEEP
-from vision.fitting import Encoded
+from vision.fitting import Encoded, idle
 from vision.formats import PictureFormat
 from vision.frame import Box, place
 from vision.layers import keep_inside, lay_under
@@ -34,7 +34,14 @@ class Made:
     bbox_xyxy_px: Box | None
 
 
-def make_output(foreground: RgbImage, alpha: Alpha, facts: Mapping[str, Any], params: OutputParams) -> Made:
+def make_output(
+    foreground: RgbImage,
+    alpha: Alpha,
+    facts: Mapping[str, Any],
+    params: OutputParams,
+    *,
+    progress: Callable[[], None] = idle,
+) -> Made:
     """An output of the whole photo's foreground (H, W, 3) uint8 and alpha (H, W); `facts` as `vision.qc` measured them.
 
     `ImageError` where the region of interest is not in the photo, or the file can't be small enough;
@@ -50,20 +57,28 @@ def make_output(foreground: RgbImage, alpha: Alpha, facts: Mapping[str, Any], pa
     colours, placed_alpha = placing.apply(placement, foreground, alpha)
     if params.depth == DEEP:
         placed_alpha = placing.apply_alpha(placement, alpha)
-    made = _encode(colours, placed_alpha, params)
+    made = _encode(colours, placed_alpha, params, progress)
     landed = None if product is None else placement.landed(product)
     height, width = placement.canvas_hw
     return Made(made.file, made.quality, width, height, placement.is_upscaled, landed)
 
 
-def _encode(colours: RgbImage, alpha: Alpha, params: OutputParams) -> Encoded:
+def _encode(colours: RgbImage, alpha: Alpha, params: OutputParams, progress: Callable[[], None]) -> Encoded:
     if params.format == "zip":
-        return make_zip(colours, alpha, quality=params.quality, max_bytes=params.max_bytes, depth=params.depth)
+        return make_zip(
+            colours,
+            alpha,
+            quality=params.quality,
+            max_bytes=params.max_bytes,
+            depth=params.depth,
+            progress=progress,
+        )
     encoding = Encoding(
         cast("PictureFormat", params.format),
         quality=params.quality,
         max_bytes=params.max_bytes,
         is_lossless=params.lossless,
+        progress=progress,
     )
     if params.channels == "alpha":
         return make_mask(alpha, encoding, depth=params.depth)

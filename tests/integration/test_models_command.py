@@ -11,14 +11,18 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
+from cli.evaluation import _write_limits
 from cli.main import app
 from config.settings import Settings
 from db.session import Sessions
 from jobs import registry
+from jobs.importing import describe
 from jobs.models import installed_models
 from storage.local import LocalStorage
 from tests.onnx_graphs import write_dark_graph
 from tests.receivers import Receiver, reply
+from training.evaluation.candidates import Found
+from vision.calibration import Calibration
 from vision.segmenters.checksum import file_sha256
 from vision.segmenters.network import build_network, save_network
 from vision.segmenters.spec import ModelSpec
@@ -288,3 +292,14 @@ def test_evaluate_and_remove_take_an_added_model_by_name(command: Command, graph
     alpha = np.asarray(Image.open(tmp_path / "out" / "photo.png"))[..., 3]
     assert ((alpha > 127) == (mask > 127)).mean() > 0.98
     assert "model is one of" in run("remove", tmp_path / "photo.png", "-o", tmp_path, "--model", "brown", code=2)
+
+
+def test_limits_of_an_added_model_are_a_version_of_their_own(command: Command, graph: Path, tmp_path: Path) -> None:
+    command("add", write_manifest(graph))
+    spec = describe(graph.with_suffix(".toml")).spec
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / spec.weights_name).write_bytes(graph.read_bytes())
+    limits = Calibration(slope=1.0, intercept=0.0, review_below=0.6, fail_below=0.3, photos=10, empties=5)
+    sidecar = _write_limits(Found(spec, tmp_path / "kept", is_registered=True), limits, tmp_path / "out")
+    assert "Added dark@1-limits" in command("add", sidecar)
+    assert any("dark@1-limits" in row and "measured" in row for row in command("list").splitlines())

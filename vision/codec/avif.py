@@ -25,7 +25,7 @@ from vision.formats import MAX_QUALITY
 
 _SPEED: Final = 8
 _EXACT_ALPHA: Final = {"alpha:lossless": "1"}
-_STEP: Final = 5
+_STEP: Final = 10
 _ROOM: Final = 20.0
 _FULL_RANGE: Final = 0x80
 _SEQUENCE_HEADER: Final = 1

@@ -211,15 +211,17 @@ def test_the_highest_quality_that_fits_is_taken(product, kind) -> None:
 def test_the_search_is_short_and_exact(most: int, slack: int, slope: int) -> None:
     tried: list[int] = []
 
+    told: list[None] = []
+
     def encode(quality: int) -> Encoded:
         tried.append(quality)
         return Encoded(bytes(quality * slope), quality)
 
     limit = (50 + slack) * slope
-    found = fit(encode, most=most, max_bytes=limit)
+    found = fit(encode, most=most, max_bytes=limit, progress=lambda: told.append(None))
     assert found.quality == min(most, 50 + slack)
     assert len(tried) <= 8
-    assert len(set(tried)) == len(tried)
+    assert len(set(tried)) == len(tried) == len(told) + 1
 
 
 @pytest.mark.parametrize("encoding", [Encoding("png"), Encoding("png8"), Encoding("jpg"), Encoding("avif", quality=50)])
