@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: images help demo picture up test test-training test-hosts lint types bench fuzz migrate revision train-smoke format install pins settings openapi errors clean
+.PHONY: images help demo picture up test test-training test-hosts lint types bench fuzz migrate revision train-smoke format install pins settings openapi errors clean alerts
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ pins: ## Write constraints.txt from what is installed
 
 images: $(STAMP) ## Install each image's packages apart and start its processes (minutes; downloads torch)
 	$(BIN)/python -m tests.servers deploy/try-images.sh api worker
+
+alerts: ## Test the alerting rules; needs Prometheus' promtool
+	promtool test rules deploy/alerts-test.yaml
 
 settings: ## Write the table of docs/configuration.md from the settings
 	$(BIN)/python -m tests.contracts.settings_table

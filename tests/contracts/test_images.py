@@ -127,6 +127,7 @@ def test_compose_sets_settings_that_exist() -> None:
     text = (ROOT / "deploy/example.env").read_text(encoding="utf-8")
     used = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text(encoding="utf-8")))
     assert {name.removeprefix("PACKSHOT_").lower() for name in names} <= Settings.model_fields.keys()
+    used |= {name for service in OURS.values() for name, value in service["environment"].items() if value is None}
     assert used == set(re.findall(r"^(?:# )?([A-Z_]+)=", text, re.MULTILINE))
 
 
