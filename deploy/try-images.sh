@@ -20,6 +20,7 @@ install() { # image
     ../venv/bin/pip install --quiet --disable-pip-version-check --root-user-action=ignore \
         --constraint constraints.txt ./client ".[$extras]"
     ../venv/bin/pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --editable .
+    ../venv/bin/packshot migrate
     echo "$image: $(../venv/bin/pip list --format=freeze | wc -l) packages, $(du -sm ../venv | cut -f1) MB"
 }
 
@@ -42,7 +43,6 @@ for image in "$@"; do
     install "$image"
     case $image in
         api)
-            ../venv/bin/packshot migrate
             ../venv/bin/packshot keys create tried >/dev/null
             run api api api
             run api io worker io
