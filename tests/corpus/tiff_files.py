@@ -1,5 +1,6 @@
 """TIFFs of every kind that is read, and of those that are refused."""
 
+import struct
 from collections.abc import Iterator
 from io import BytesIO
 
@@ -168,6 +169,10 @@ def _others() -> Iterator[Sample]:
     yield Sample(
         "tiff-ycbcr-444", tiff(Page(flat, YCBCR, more={530: ("H", [1, 1])})), np.full((*HW, 3), 100, np.uint8), within=1
     )
+    plain = tiff(Page(PICTURE, RGB))
+    predictor = struct.pack("<HHIHH", 317, 3, 1, 1, 0)
+    assert predictor in plain
+    yield Sample("tiff-second-width", plain.replace(predictor, struct.pack("<HHII", 256, 4, 1, 3)), PICTURE)
     broken = {34665: ("I", [3]), 34853: ("I", [2**32 - 8])}
     yield Sample("tiff-broken-exif", tiff(Page(PICTURE, RGB, more=broken)), PICTURE)
     for hw in ((1, 1), (1, 200), (200, 1), (129, 7)):

@@ -92,7 +92,8 @@ class _Reader:
         following = self._unpack(self._offset)[0]
         tags: dict[int, tuple[int, ...]] = {}
         for tag, kind, values, field in entry.iter_unpack(body[: len(body) // entry.size * entry.size]):
-            if tag in _WANTED and kind in _TYPES and 0 < values <= _MOST_VALUES:
+            # Of two tags of a kind the first counts, as for libtiff and Pillow.
+            if tag in _WANTED - tags.keys() and kind in _TYPES and 0 < values <= _MOST_VALUES:
                 tags[tag] = self._values(f"{values}{_TYPES[kind]}", field)
         return tags, following
 

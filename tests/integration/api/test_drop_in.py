@@ -254,14 +254,17 @@ def test_the_calls_that_rembg_documents(
         short = make_key(session, "rembg").short
     source = tmp_path / "input.png"
     source.write_bytes(photo())
+    moving = tmp_path / "moving.gif"
+    Image.open(source).save(moving, save_all=True, append_images=[EMPTY])
     output = tmp_path / "output.png"
     url = f"http://photos.example:{receiver.port}/input.png"
     with serving(make_app(settings.model_copy(update={"rembg_key": short}))) as port:
         by_url = curl(port, output, f"http://localhost:7000/api/remove?url={url}")
         by_file = curl(port, output, "-F", f"file=@{source}", "http://localhost:7000/api/remove")
+        first_frame = curl(port, output, "-F", f"file=@{moving}", "http://localhost:7000/api/remove")
         mask = curl(port, output, "-F", f"file=@{source}", "-F", "om=true", "http://localhost:7000/api/remove")
         paint = curl(port, output, f"http://localhost:7000/api/remove?url={url}&bgc=255,255,255,255&a=true")
-    assert by_url == by_file
+    assert by_url == by_file == first_frame
     assert Image.open(BytesIO(by_url)).mode == "RGBA"
     assert Image.open(BytesIO(mask)).mode == "L"
     assert Image.open(BytesIO(paint)).getpixel((0, 0)) == (255, 255, 255)

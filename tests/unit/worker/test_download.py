@@ -14,8 +14,11 @@ from jobs.fetching import ClaimedFetch
 from jobs.ids import new_id
 from jobs.values import StoredInput
 from storage.local import LocalStorage
+from tests.corpus.gifs import Frame, gif
+from tests.corpus.old_files import BLOCKS, COLOURS
 from tests.photo_files import save
 from tests.receivers import Handler, Receiver, redirect, reply, trickle
+from vision.codec.header import Animated
 from worker.fetch import DownloadError, _next_url, store_photo
 from worker.http import Answer, HttpClient
 
@@ -34,13 +37,13 @@ def download(receiver: Receiver, tmp_path: Path) -> Iterator[Download]:
     """Downloads from the receiver with small limits; nothing may stay in the store on failure."""
     clients = []
 
-    def run(handler: Handler | None = None, **changes: object) -> StoredInput:
+    def run(handler: Handler | None = None, animated: Animated = "refuse", **changes: object) -> StoredInput:
         given = {"max_upload_bytes": 50_000, "max_megapixels": 1.0, "fetch_timeout_s": 5.0, **changes}
         settings = Settings(egress_allow=(receiver.allow,), **given)
         client = HttpClient(Policy.from_settings(settings), resolver=lambda _: ["127.0.0.1"])
         clients.append(client)
         receiver.routes["/bad"] = handler or receiver._default
-        fetch = ClaimedFetch(new_id(), 1, receiver.url("/bad"), new_id())
+        fetch = ClaimedFetch(new_id(), 1, receiver.url("/bad"), new_id(), animated)
         storage = LocalStorage(tmp_path)
         try:
             return store_photo(fetch, settings, client, storage)
@@ -51,6 +54,14 @@ def download(receiver: Receiver, tmp_path: Path) -> Iterator[Download]:
     yield run
     for client in clients:
         client.close()
+
+
+def test_of_an_animation_the_first_frame_is_taken_where_the_job_says_so(download: Download) -> None:
+    moving = gif([Frame(BLOCKS), Frame(BLOCKS + 1)], BLOCKS.shape, COLOURS)
+    with pytest.raises(DownloadError) as caught:
+        download(lambda _: reply(200, moving))
+    assert caught.value.error.code == "animated_image"
+    assert download(lambda _: reply(200, moving), animated="first_frame").format == "gif"
 
 
 def test_a_photo_is_stored_under_its_attempt(download: Download) -> None:
