@@ -72,7 +72,10 @@ def claim(
     for row in rows.claim(session, limit=limit, lease_s=lease_s, busy_hosts=busy_hosts, first=draw()):
         put, output = row.put, row.output
         if put.url is None or output is None or output.key is None:
-            rows.settle(session, put.id, attempt=put.attempt, status=PutStatus.CANCELED, **rows.FINAL)
+            gone = {"status": PutStatus.FAILED, "error_detail": "The file is not there any more.", **rows.FINAL}
+            settled = rows.settle(session, put.id, attempt=put.attempt, **gone)
+            if settled is not None and output is not None:
+                _end(session, settled)
             continue
         claimed.append(
             ClaimedPut(

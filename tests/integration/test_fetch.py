@@ -9,6 +9,9 @@ from uuid import UUID
 
 import numpy as np
 import pytest
+import structlog
+from obstore import put, sign
+from obstore.store import S3Store
 from sqlalchemy import func, select, update
 
 from config.settings import Settings
@@ -23,6 +26,7 @@ from storage.local import LocalStorage
 from tests.factories import make_job, make_key
 from tests.photo_files import save
 from tests.receivers import Receiver, redirect, reply
+from tests.s3_server import S3Server
 from worker import fetch, io
 from worker.http import HttpClient
 
@@ -178,6 +182,22 @@ def test_a_full_store_is_a_passing_fault(build, sessions: Sessions, receiver: Re
     make_due(sessions)
     io.drain(res)
     assert job_of(sessions, job_id).input_key is not None
+
+
+def test_a_url_that_a_real_store_signed(build, sessions: Sessions, s3_server: S3Server, s3_bucket: str) -> None:
+    """Its query string is sent as it was signed, and logged nowhere."""
+    bucket = S3Store(s3_bucket, config={"endpoint": s3_server.endpoint}, client_options={"allow_http": True})
+    put(bucket, "shop/mug 1.png", PHOTO)
+    url = sign(bucket, "GET", "shop/mug 1.png", timedelta(minutes=5))
+    res = build(egress_allow=(s3_server.endpoint.replace("http://127.0.0.1", "127.0.0.1/32"),))
+    arrived = submit(sessions, url)
+    refused = submit(sessions, url.replace("mug", "cup"))
+    with structlog.testing.capture_logs() as logs:
+        io.drain(res)
+    assert job_of(sessions, arrived).input_sha256 == hashlib.sha256(PHOTO).hexdigest()
+    assert job_of(sessions, refused).error_code == "failed_image_download"
+    assert {line["event"] for line in logs} >= {"photo_fetched", "fetch_failed"}
+    assert "X-Amz-Signature" not in str(logs)
 
 
 def test_a_late_download_is_refused_and_its_file_removed(build, sessions: Sessions, receiver: Receiver) -> None:
