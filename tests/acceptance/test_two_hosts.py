@@ -73,7 +73,7 @@ class Hosts:
                 for kind in ("gpu", "io", "sweeper")
             ),
         ]
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while {"gpu", "io", "sweeper"} - self.beating(within_s=3):
             assert time.monotonic() < deadline, "the workers never came up"
             time.sleep(0.2)
