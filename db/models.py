@@ -46,7 +46,7 @@ class Matte(Base):
     existing_alpha: Mapped[str]
     model_version: Mapped[str]
     runtime: Mapped[str]
-    key: Mapped[str]
+    key: Mapped[str] = mapped_column(index=True)
     sha256: Mapped[str]
     width: Mapped[int]
     height: Mapped[int]

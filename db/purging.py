@@ -82,15 +82,19 @@ def delete_rows(session: Session, *, older_than: datetime, limit: int) -> int:
 
 
 def named_keys(session: Session, keys: Sequence[str]) -> set[str]:
-    """Those of the storage keys that a row names. Every key carries its row's id, so no index on keys is needed."""
+    """Those of the storage keys that a row names.
+
+    Every key carries its row's id, so no index on keys is needed, but for mattes: a row that was there already takes
+    the file of a later one (`keep_matte`), whose key carries another id.
+    """
     ids = {UUID(hex=digits) for key in keys for digits in _ROW_ID.findall(key)}
     named: set[str] = set()
     for column, row_id in (
         (Job.input_key, Job.id),
         (Output.key, Output.job_id),
-        (Matte.key, Matte.id),
         (Upload.key, Upload.id),
         (Batch.manifest_key, Batch.id),
     ):
         named.update(key for key in session.scalars(select(column).where(row_id.in_(ids))) if key)
+    named.update(session.scalars(select(Matte.key).where(Matte.key.in_(keys))))
     return named.intersection(keys)

@@ -11,6 +11,7 @@ from PIL import Image
 from sqlalchemy import func, update
 
 from config.settings import Settings
+from db import purging
 from db.base import JobStatus, Verdict
 from db.models import Job
 from dispatch.names import Bell
@@ -177,6 +178,16 @@ def test_a_stored_matte_needs_no_forward(world: GpuWorld) -> None:
     assert "infer_ms" not in world.job(second).metrics
     [output] = world.outputs(second)
     assert opened(world, output.key).getpixel((2, 2)) == (255, 0, 0)
+
+
+def test_the_matte_of_a_photo_sent_twice_is_no_orphan(world: GpuWorld) -> None:
+    jobs = [world.add(), world.add()]
+    world.drain()
+    assert world.segmenter.microbatches == [2]
+    assert set(world.statuses(jobs)) == {JobStatus.SUCCEEDED}
+    [matte] = world.mattes()
+    with world.res.sessions() as session:
+        assert purging.named_keys(session, [matte.key]) == {matte.key}
 
 
 def test_a_stored_matte_whose_file_is_gone_is_made_again(world: GpuWorld) -> None:
