@@ -15,7 +15,7 @@ MAX_HEADERS = 16
 MAX_HEADER_LENGTH = 2048
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
-_VALUE = re.compile(r"[\x20-\x7e]*")
+_VALUE = re.compile(r"(?! )[\x20-\x7e]*(?<! )")  # HTTP sends no spaces around it
 # What the transfer itself is made of.
 _OURS = frozenset(
     {
@@ -93,5 +93,5 @@ def _problem(headers: Mapping[str, str]) -> str | None:
         if name.lower() in _OURS:
             return f"{name} can't be chosen"
         if len(value) > MAX_HEADER_LENGTH or not _VALUE.fullmatch(value):
-            return f"the value of {name} has at most {MAX_HEADER_LENGTH} visible ASCII characters"
+            return f"the value of {name} has at most {MAX_HEADER_LENGTH} visible ASCII characters, no space around them"
     return None

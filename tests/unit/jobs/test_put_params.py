@@ -40,6 +40,9 @@ def test_a_url_that_may_not_be_called(url: str) -> None:
         {"Transfer-Encoding": "chunked"},
         {"X-A": "1\r\nX-B: 2"},
         {"X-A": "é"},
+        {"X-A": " 1"},
+        {"X-A": "1 "},
+        {"X-A": " "},
         {"X A": "1"},
         {"": "1"},
         {"X-A": "1", "x-a": "2"},
@@ -49,6 +52,11 @@ def test_a_url_that_may_not_be_called(url: str) -> None:
 )
 def test_headers_that_are_none(headers: dict[str, str]) -> None:
     assert codes(put_url=URL, put_headers=headers) == [("/outputs/0/put_headers", "invalid_put_headers")]
+
+
+@pytest.mark.parametrize("value", ["", "1", "two words"])
+def test_values_that_can_be_sent(value: str) -> None:
+    assert codes(put_url=URL, put_headers={"X-A": value}) == []
 
 
 def test_headers_go_with_a_url() -> None:
