@@ -63,7 +63,7 @@ def run(needs: Putting, put: ClaimedPut) -> None:
     about = {**attributes_of(put.about), "http.request.method": "PUT", "server.address": put.host}
     try:
         with needs.tracing.start("put", parent=put.traceparent, kind=Kind.CLIENT, attributes=about):
-            send(needs.client, needs.storage, put, timeout_s=settings.put_timeout_s)
+            send(put, settings, needs.client, needs.storage)
     except StorageUnavailableError as away:
         error, code = str(away), "storage_unavailable"
         with needs.sessions.begin() as session:
@@ -90,15 +90,17 @@ def run(needs: Putting, put: ClaimedPut) -> None:
         needs.bell.ring(Bell.IO)  # where it was the last one, the job's webhook is due
 
 
-def send(client: HttpClient, storage: Storage, put: ClaimedPut, *, timeout_s: float) -> None:
+def send(put: ClaimedPut, settings: Settings, client: HttpClient, storage: Storage) -> None:
     """ONE PUT. No database. `PutError`, `StorageUnavailableError` of our own store."""
+    if put.tries > settings.put_max_tries:  # earlier tries took their workers with them
+        raise PutError("The PUT broke off too often.")
     try:
         with (
             storage.open(put.key) as file,
             client.call(
                 "PUT",
                 put.url,
-                deadline=Deadline(timeout_s),
+                deadline=Deadline(settings.put_timeout_s),
                 headers=_headers(put),
                 content=_pieces(file),
                 length=put.bytes,

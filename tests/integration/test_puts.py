@@ -188,6 +188,28 @@ def test_tries_come_to_an_end(build: Callable[..., World]) -> None:
     assert len(world.receiver.received) == 3
 
 
+def test_a_put_that_breaks_its_worker_comes_to_an_end(
+    build: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = build(put_max_tries=2)
+    job_id = world.add()
+    world.gpu.drain()
+    calls: list[str] = []
+
+    def breaks(*_: object, **__: object) -> None:
+        calls.append("")
+        raise MemoryError
+
+    monkeypatch.setattr("storage.local.LocalStorage.open", breaks)
+    io.drain(world.io)
+    world.again()
+    assert world.gpu.job(job_id).status is JobStatus.PROCESSING
+    world.again()
+    job, [put] = world.gpu.job(job_id), world.puts(job_id)
+    assert (job.status, job.error_detail) == (JobStatus.FAILED, "Output cutout: The PUT broke off too often.")
+    assert (put.status, put.url, len(calls)) == (PutStatus.FAILED, None, 2)
+
+
 def test_a_slow_server_ends_with_the_deadline(build: Callable[..., World]) -> None:
     world = build(put_timeout_s=0.3, put_max_tries=1)
 
@@ -327,7 +349,7 @@ def test_a_large_file_goes_in_pieces(build: Callable[..., World]) -> None:
     put = puts.ClaimedPut(
         UUID(int=1), UUID(int=1), "cutout", 1, 1, world.url(), {}, "host", "jobs/1/1/cutout.png", len(body), "png"
     )
-    worker_put.send(world.io.client, world.gpu.storage, put, timeout_s=20)
+    worker_put.send(put, world.io.settings, world.io.client, world.gpu.storage)
     assert world.receiver.received[0].body == body
 
 
