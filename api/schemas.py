@@ -53,7 +53,10 @@ class JobInput(BaseModel):
     """The photo. Null fields are not known yet: the photo is still to be fetched."""
 
     filename: str | None = Field(examples=["mug.jpg"])
-    url: str | None = Field(description="Where the photo is fetched from; null for an upload.")
+    url: str | None = Field(
+        description="Where the photo is fetched from, its query as `?[redacted]` and without user; null for an upload.",
+        examples=["https://photos.example/mug.jpg?[redacted]"],
+    )
     sha256: str | None
     bytes: int | None
     format: str | None = Field(examples=["jpeg"])

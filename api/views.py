@@ -1,5 +1,7 @@
 """Rows to the objects of replies."""
 
+from urllib.parse import urlsplit
+
 from api.problems import job_problem
 from api.schemas import File, JobInput, JobObject, JobProblem, JobUrls, OutputObject, OutputOptions, Params, PutObject
 from db.models import Job, Output
@@ -28,7 +30,7 @@ def job_object(job: Job, *, base_url: str) -> JobObject:
         deadline=job.deadline_at,
         input=JobInput(
             filename=job.filename,
-            url=job.source_url,
+            url=shown_url(job.source_url),
             sha256=job.input_sha256,
             bytes=job.input_bytes,
             format=job.input_format,
@@ -71,6 +73,15 @@ def output_object(output: Output, job_url: str) -> OutputObject:
         created_at=output.created_at,
         completed_at=output.completed_at,
     )
+
+
+def shown_url(url: str | None) -> str | None:
+    """A photo's URL without what may open it to whoever reads the job: user, password and query."""
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    query = "?[redacted]" if parts.query else ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query}"
 
 
 def _problem(row: Job | Output) -> JobProblem | None:

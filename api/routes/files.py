@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from threading import Event
 from typing import Annotated, BinaryIO
 
 import structlog
@@ -23,13 +24,14 @@ from db.models import Job, Matte, Output
 from jobs import service
 from jobs.filenames import content_disposition, output_filename, stem_of
 from jobs.lifecycle import FINAL
-from storage.port import ObjectNotFoundError
+from storage.port import ObjectNotFoundError, StorageUnavailableError
 from vision.formats import MEDIA_TYPES
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/v1/jobs", tags=["files"])
 
 _CHUNK_BYTES = 256 * 1024
+_unsigned = Event()  # set once the log says that the store can't sign
 _RESPONSES = {
     200: FILE_RESPONSE,
     206: {**FILE_RESPONSE, "description": "The asked range of the file."},
@@ -149,10 +151,22 @@ def _elsewhere(context: Context, reader: Download, asked: _Asked, file: _File) -
         return None  # a signed URL is good for GET alone
     longest = timedelta(seconds=context.settings.storage_link_s)
     lasts = longest if reader.left is None else min(longest, reader.left)
-    url = context.storage.url(file.key, expires_in=max(lasts, timedelta(seconds=1)))
+    try:
+        url = context.storage.url(file.key, expires_in=max(lasts, timedelta(seconds=1)))
+    except StorageUnavailableError as error:
+        # Credentials that may read but not sign: what the store won't hand out itself, we can.
+        _warn_unsigned(str(error))
+        return None
     if url is None:
         return None
     return Response(status_code=307, headers={"Location": url, "ETag": file.etag, "Cache-Control": "private, no-store"})
+
+
+def _warn_unsigned(error: str) -> None:
+    """Once per process: a store that can't sign can't at any download."""
+    if not _unsigned.is_set():
+        _unsigned.set()
+        log.warning("store_cannot_sign", error=error)
 
 
 def _send(context: Context, asked: _Asked, file: _File) -> Response:

@@ -1,6 +1,7 @@
 """Downloads from a bucket: the API sends callers on to URLs that the store signed."""
 
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -10,13 +11,16 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 from api.app import create_app
+from api.routes import files
 from config.settings import Settings
 from db.models import Output
 from db.session import Sessions
 from jobs.links import load_signer, output_subject
 from jobs.models import Models
 from packshot_client import ChecksumError, Client
+from storage.objects import ObjectStorage
 from storage.opening import open_storage
+from storage.port import StorageUnavailableError
 from tests.integration.api.conftest import SPEC, open_client
 from tests.integration.api.support import CUTOUT, MATTE, finish, submit
 from tests.s3_server import S3Server
@@ -92,6 +96,20 @@ def test_the_api_streams_where_it_shall(key, settings: Settings, job: dict) -> N
         reply = client.get(cutout(job), follow_redirects=False)
         assert (reply.status_code, reply.content) == (200, CUTOUT)
         assert client.get(cutout(job), headers={"Range": "bytes=-5"}).content == CUTOUT[-5:]
+
+
+def test_the_api_streams_where_the_store_cannot_sign(key, settings: Settings, job: dict, monkeypatch) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        raise StorageUnavailableError("can't sign: not with these credentials")
+
+    monkeypatch.setattr(files, "_unsigned", Event())
+    app = create_app(settings, models=Models((SPEC,)))
+    with open_client(app, key.token) as client, structlog.testing.capture_logs() as logs:
+        monkeypatch.setattr(ObjectStorage, "url", refuse)
+        for _ in range(2):
+            reply = client.get(cutout(job), follow_redirects=False)
+            assert (reply.status_code, reply.content) == (200, CUTOUT)
+    assert [line["event"] for line in logs].count("store_cannot_sign") == 1
 
 
 def test_a_deleted_jobs_url_opens_nothing(client: TestClient, job: dict) -> None:

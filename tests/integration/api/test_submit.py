@@ -21,6 +21,7 @@ from jobs.output_params import OutputParams
 from tests.integration.api.support import photo, stored, submit
 
 URL = "https://shop.example/photos/red%20mug.jpg?size=large"
+SHOWN_URL = "https://shop.example/photos/red%20mug.jpg?[redacted]"
 
 
 def test_an_upload_is_stored_committed_and_rung_for(client: TestClient, files: Path, broker: str) -> None:
@@ -70,12 +71,12 @@ def test_a_url_is_queued_for_its_fetch(client: TestClient, sessions: Sessions, b
         reply = client.post("/v1/jobs", json={**fields, "labels": labels, "webhook_url": None})
     assert reply.status_code == 202, reply.text
     job = reply.json()
-    assert (job["input"]["url"], job["input"]["filename"], job["input"]["bytes"]) == (URL, "red mug.jpg", None)
+    assert (job["input"]["url"], job["input"]["filename"], job["input"]["bytes"]) == (SHOWN_URL, "red mug.jpg", None)
     assert job["params"]["outputs"][0]["background"] == "#ffffff"
     assert job["labels"] == labels
     with sessions() as session:
         assert session.scalar(select(func.count()).select_from(Fetch)) == 1
-        assert session.scalars(select(Job.due_at)).one() is None
+        assert session.execute(select(Job.due_at, Job.source_url)).one() == (None, URL)
     with Redis.from_url(broker) as redis:
         assert (redis.llen("gpu"), redis.llen("io")) == (0, 1)
 
