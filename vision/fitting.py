@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vision.errors import ImageError
-from vision.formats import MIN_QUALITY
+from vision.formats import MAX_QUALITY, MIN_QUALITY
 
 
 @dataclass(frozen=True)
@@ -24,26 +24,34 @@ def fit(
 ) -> Encoded:
     """The file of the highest quality, from `most` down to 50, that has at most `max_bytes`.
 
-    Files grow with quality, so halving finds it in at most eight encodings: what one step more would take was tried and
-    is too large. One encoding where `most` fits, or nothing limits it; two where even 50 does not fit, which is
-    `ImageError` `output_too_large`. `progress` is called after each that was too large.
+    Files grow with quality, so halving finds it in at most eight calls: what one step more would take was tried and is
+    too large. One call where `most` fits, or nothing limits it; two where even 50 does not fit, which is `ImageError`
+    `output_too_large`. `encode` may take a higher quality where the one asked for breaks a promise. That says nothing
+    of those between the two, so the search goes on there: what is refused was tried at the lowest quality that will do.
+    If `most` itself will not do, the file has more. `progress` is called between calls.
     """
-    best = encode(most)
-    if max_bytes is None or len(best.file) <= max_bytes:
-        return best
-    progress()
-    least = encode(MIN_QUALITY) if most > MIN_QUALITY else best
-    if len(least.file) > max_bytes:
-        raise too_large(len(least.file), max_bytes)
-    best, fits, exceeds = least, MIN_QUALITY, most
-    while exceeds - fits > 1:
-        middle = (fits + exceeds) // 2
-        progress()
-        tried = encode(middle)
+    tried = encode(most)
+    if max_bytes is None:
+        return tried
+    best: Encoded | None = None
+    least_bytes = len(tried.file)
+    below, exceeds = MIN_QUALITY - 1, MAX_QUALITY + 1  # between them is what may be better than `best`
+    asked = most
+    while True:
+        took = asked if tried.quality is None else tried.quality
+        least_bytes = min(least_bytes, len(tried.file))
         if len(tried.file) <= max_bytes:
-            best, fits = tried, middle
+            best, below = tried, took
         else:
-            exceeds = middle
+            exceeds = min(exceeds, took)
+            below = asked if took > asked else below
+        if exceeds - below <= 1 or (best is not None and below >= most):
+            break
+        asked = MIN_QUALITY if below < MIN_QUALITY else (below + exceeds) // 2
+        progress()
+        tried = encode(asked)
+    if best is None:
+        raise too_large(least_bytes, max_bytes)
     return best
 
 

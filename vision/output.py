@@ -89,7 +89,7 @@ def render(foreground: RgbImage, alpha: Alpha, encoding: Encoding, *, background
     if encoding.keeps_all:
         return within(_lossless(pixels, ground, encoding.format), encoding.max_bytes)
     return fit(
-        lambda quality: _lossy(pixels, ground, encoding.format, quality),
+        lambda quality: _lossy(pixels, ground, encoding, quality),
         most=encoding.most,
         max_bytes=encoding.max_bytes,
         progress=encoding.progress,
@@ -108,12 +108,12 @@ def _lossless(pixels: RgbImage, ground: Mask, format: PictureFormat) -> bytes:  
             return encode_png(pixels)
 
 
-def _lossy(pixels: RgbImage, ground: Mask, format: PictureFormat, quality: int) -> Encoded:  # noqa: A002
-    match format:
+def _lossy(pixels: RgbImage, ground: Mask, encoding: Encoding, quality: int) -> Encoded:
+    match encoding.format:
         case "jpg":
             return Encoded(encode_jpeg(pixels, ground, quality=quality), quality)
         case "avif":
-            return Encoded(*encode_avif(pixels, ground, quality=quality))
+            return Encoded(*encode_avif(pixels, ground, quality=quality, progress=encoding.progress))
         case _:
             return Encoded(encode_webp(pixels, quality=quality), quality)
 

@@ -8,9 +8,13 @@ whose full-range YCbCr is the video-range YCbCr that is wanted; then the two pla
 box and the AV1 sequence header, are set to video range. The file is an ordinary AVIF of video range.
 
 Where hair or noise is too much for the 20 levels of room at some quality, a higher one is taken: at 100 AV1 loses
-nothing, and white is white.
+nothing, and white is white. A large picture takes a minute and gigabytes, so there are three tries at most, and one
+large picture is encoded at a time.
 """
 
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
 from io import BytesIO
 from typing import Final
 
@@ -25,41 +29,50 @@ from vision.formats import MAX_QUALITY
 
 _SPEED: Final = 8
 _EXACT_ALPHA: Final = {"alpha:lossless": "1"}
-_STEP: Final = 10
+_STEP: Final = 20
+_LARGE_PX: Final = 12_000_000
+"""More than this is encoded alone."""
 _ROOM: Final = 20.0
 _FULL_RANGE: Final = 0x80
 _SEQUENCE_HEADER: Final = 1
+_one_large = threading.Lock()
 
 
 def write_avif(image: RgbImage | RgbaImage, quality: int) -> bytes:
     """(H, W, 3) or (H, W, 4) uint8 straight alpha; colours are lossy in full resolution, alpha is exact."""
     out = BytesIO()
-    # One thread: other outputs are encoded at the same time.
-    Image.fromarray(image).save(
-        out,
-        "AVIF",
-        codec="aom",
-        quality=quality,
-        speed=_SPEED,
-        subsampling="4:4:4",
-        max_threads=1,
-        advanced=_EXACT_ALPHA,
-    )
+    is_large = image.shape[0] * image.shape[1] > _LARGE_PX
+    with _one_large if is_large else nullcontext():
+        # One thread: other outputs are encoded at the same time.
+        Image.fromarray(image).save(
+            out,
+            "AVIF",
+            codec="aom",
+            quality=quality,
+            speed=_SPEED,
+            subsampling="4:4:4",
+            max_threads=1,
+            advanced=_EXACT_ALPHA,
+        )
     return out.getvalue()
 
 
-def write_avif_on(level: int, image: RgbImage, background: Mask, quality: int) -> tuple[bytes, int]:
+def write_avif_on(
+    level: int, image: RgbImage, background: Mask, quality: int, progress: Callable[[], None]
+) -> tuple[bytes, int]:
     """(H, W, 3) uint8 over white (`level` 255) or black (0), every pixel of `background` exactly that.
 
-    Returns the file and the quality that this took, `quality` or more.
+    Returns the file and the quality that this took: `quality`, 20 more, or 100. `progress` is called between encodings.
     """
+    tried = quality
     shifted = np.empty(image.shape, np.uint8)
     _to_video_range(image, background, _ROOM if level else -_ROOM, shifted)
     while True:
-        encoded = _as_video_range(write_avif(shifted, quality))
-        if quality == MAX_QUALITY or (_decode(encoded)[background] == level).all():
-            return encoded, quality
-        quality = min(quality + _STEP, MAX_QUALITY)
+        encoded = _as_video_range(write_avif(shifted, tried))
+        if tried == MAX_QUALITY or (_decode(encoded)[background] == level).all():
+            return encoded, tried
+        progress()
+        tried = min(quality + _STEP, MAX_QUALITY) if tried == quality else MAX_QUALITY
 
 
 def _decode(encoded: bytes) -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ profile are read as sRGB everywhere. The writers let go of the interpreter lock 
 encode side by side.
 """
 
+from collections.abc import Callable
 from io import BytesIO
 from typing import Final
 
@@ -17,6 +18,7 @@ from vision.codec.jpeg import write_jpeg
 from vision.codec.palette import quantise
 from vision.codec.png import read_png, write_palette_png, write_png
 from vision.codec.tiff_writer import write_tiff
+from vision.fitting import idle
 from vision.formats import FORMATS
 from vision.numeric import alpha_to_uint8, alpha_to_uint16
 
@@ -66,15 +68,17 @@ def encode_jpeg(image: RgbImage, background: Mask, *, quality: int = JPEG_QUALIT
     return write_jpeg(image, background, quality)
 
 
-def encode_avif(image: RgbImage | RgbaImage, background: Mask, *, quality: int) -> tuple[bytes, int]:
+def encode_avif(
+    image: RgbImage | RgbaImage, background: Mask, *, quality: int, progress: Callable[[], None] = idle
+) -> tuple[bytes, int]:
     """(H, W, 3) or (H, W, 4) straight alpha, uint8, to AVIF, and the quality that it took.
 
     Alpha is exact, and so are pixels of `background` that are white or black; for them the quality may be raised. See
-    `avif`.
+    `avif`. `progress` is called between its encodings.
     """
     colour = tuple(int(level) for level in image.reshape(-1, image.shape[2])[np.argmax(background)])
     if background.any() and colour in AVIF_EXACT:
-        return write_avif_on(colour[0], image, background, quality)
+        return write_avif_on(colour[0], image, background, quality, progress)
     return write_avif(image, quality), quality
 
 

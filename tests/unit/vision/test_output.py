@@ -1,5 +1,7 @@
 """Every format, decoded by another decoder and held to what is promised of it."""
 
+import re
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
 
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from tests.images import draw
+from vision.codec import avif
 from vision.codec.parts import foreign_parts
 from vision.compose import cutout, flatten
 from vision.errors import ImageError
@@ -191,10 +194,10 @@ def test_bytes_behind_the_end_are_foreign_or_damage(product, kind) -> None:
 
 @pytest.mark.parametrize("kind", ["jpg", "webp", "avif"])
 def test_the_highest_quality_that_fits_is_taken(product, kind) -> None:
-    most = render(*product, Encoding(kind), background=WHITE)
-    least = render(*product, Encoding(kind, quality=50), background=WHITE)
+    most = render(*product, Encoding(kind, quality=100), background=WHITE)
+    least = render(*product, Encoding(kind, quality=85), background=WHITE)  # an avif of 50 is raised to 100 here
     limit = (len(most.file) + len(least.file)) // 2
-    fitted = render(*product, Encoding(kind, max_bytes=limit), background=WHITE)
+    fitted = render(*product, Encoding(kind, quality=100, max_bytes=limit), background=WHITE)
     assert len(fitted.file) <= limit
     assert fitted.quality is not None
     assert most.quality is not None
@@ -203,7 +206,7 @@ def test_the_highest_quality_that_fits_is_taken(product, kind) -> None:
         better = render(*product, Encoding(kind, quality=fitted.quality + 1), background=WHITE)
         assert len(better.file) > limit
     check(fitted.file, product[1], Encoding(kind), background=WHITE)
-    assert render(*product, Encoding(kind, max_bytes=10**7), background=WHITE).quality == most.quality
+    assert render(*product, Encoding(kind, quality=100, max_bytes=10**7), background=WHITE).quality == most.quality
 
 
 @settings(max_examples=60)
@@ -224,13 +227,59 @@ def test_the_search_is_short_and_exact(most: int, slack: int, slope: int) -> Non
     assert len(set(tried)) == len(tried) == len(told) + 1
 
 
+@settings(max_examples=60)
+@given(st.integers(50, 100), st.integers(50, 100), st.integers(40, 100))
+def test_the_search_goes_on_above_a_quality_that_will_not_do(most: int, lowest: int, limit: int) -> None:
+    told: list[None] = []
+
+    def encode(quality: int) -> Encoded:
+        took = next(tried for tried in (quality, quality + 20, 100) if lowest <= tried <= 100)
+        return Encoded(bytes(took), took)
+
+    if limit < lowest:
+        with pytest.raises(ImageError, match=f"output_too_large: The file has {lowest} bytes at least"):
+            fit(encode, most=most, max_bytes=limit)
+        return
+    found = fit(encode, most=most, max_bytes=limit, progress=lambda: told.append(None))
+    assert found.quality is not None
+    assert lowest <= found.quality <= limit
+    assert found.quality == min(most, limit) or most < lowest
+    assert len(told) < 8
+
+
+def test_an_avif_that_needs_more_quality_says_between_encodings_that_it_moves() -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (64, 64, 3), np.uint8)
+    alpha = (np.indices((64, 64)).sum(0) % 2).astype(np.float32)
+    told: list[None] = []
+    encoding = Encoding("avif", quality=50, progress=lambda: told.append(None))
+    made = render(noise, alpha, encoding, background=WHITE)
+    check(made.file, alpha, encoding, background=WHITE)
+    assert (made.quality, len(told)) == (100, 2)
+
+
+def test_large_avifs_are_encoded_one_at_a_time(monkeypatch) -> None:
+    monkeypatch.setattr(avif, "_LARGE_PX", 100)
+    large, small = np.zeros((11, 10, 3), np.uint8), np.zeros((10, 10, 3), np.uint8)
+    with ThreadPoolExecutor() as pool:
+        with avif._one_large:
+            assert pool.submit(avif.write_avif, small, 85).result(timeout=10)
+            waiting = pool.submit(avif.write_avif, large, 85)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.1)
+        assert waiting.result(timeout=10)
+
+
 @pytest.mark.parametrize("encoding", [Encoding("png"), Encoding("png8"), Encoding("jpg"), Encoding("avif", quality=50)])
 def test_what_can_not_be_small_enough_is_refused_with_its_size(product, encoding: Encoding) -> None:
     whole = len(render(*product, Encoding(encoding.format, quality=50), background=WHITE).file)
-    with pytest.raises(
-        ImageError, match=f"output_too_large: The file has {whole} bytes at least, and max_bytes is 1000"
-    ):
+    with pytest.raises(ImageError, match="output_too_large") as refused:
         render(*product, Encoding(encoding.format, encoding.quality, max_bytes=1000), background=WHITE)
+    told = re.search("The file has ([0-9]+) bytes at least, and max_bytes is 1000", str(refused.value))
+    assert told
+    if encoding.format == "avif":  # 50 was raised to 100, and less will do
+        assert 1000 < int(told[1]) < whole
+    else:
+        assert int(told[1]) == whole
 
 
 @pytest.mark.parametrize("depth", [8, 16])
