@@ -128,7 +128,25 @@ def test_compose_sets_settings_that_exist() -> None:
     used = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text(encoding="utf-8")))
     assert {name.removeprefix("PACKSHOT_").lower() for name in names} <= Settings.model_fields.keys()
     used |= {name for service in OURS.values() for name, value in service["environment"].items() if value is None}
-    assert used == set(re.findall(r"^(?:# )?([A-Z_]+)=", text, re.MULTILINE))
+    assert used | {"COMPOSE_FILE"} == set(re.findall(r"^(?:# )?([A-Z_]+)=", text, re.MULTILINE))
+
+
+def test_compose_passes_on_all_that_a_store_needs() -> None:
+    rows = re.findall(r"^\| `(?:s3|gs|az):` \| (.*) \|$", (ROOT / "docs/storage.md").read_text("utf-8"), re.MULTILINE)
+    documented = set(re.findall(r"`((?:AWS|GOOGLE|AZURE)_[A-Z_]+)`", " ".join(rows)))
+    of_pods = {"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN"}
+    settings = {f"PACKSHOT_{name.upper()}" for name in Settings.model_fields if name.startswith("storage_")}
+    assert len(rows) == 3
+    for service in OURS.values():
+        assert (documented - of_pods) | settings <= service["environment"].keys()
+
+
+def test_a_store_outside_is_reached_by_gpu_workers_too() -> None:
+    path = re.findall(
+        r"^# COMPOSE_FILE=docker-compose.yml:(.*)$", (ROOT / "deploy/example.env").read_text("utf-8"), re.MULTILINE
+    )
+    over = yaml.safe_load((ROOT / path[0]).read_text(encoding="utf-8"))
+    assert over == {"services": {name: {"networks": ["inside", "outside"]} for name in ("gpu", "cpu")}}
 
 
 def test_the_broker_forgets_nothing_and_asks_for_a_password() -> None:
