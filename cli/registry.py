@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -45,7 +46,7 @@ def add(
         size_bytes = _store(spec, weights, settings)
         with sessions.begin() as session:
             key = model_key(spec.weights_sha256)
-            registry.register(session, spec, packaged, key=key, size_bytes=size_bytes, source=str(weights))
+            registry.register(session, spec, packaged, key=key, size_bytes=size_bytes, source=_shown(weights))
             if promote:
                 registry.promote(session, spec.model_id, packaged)
     more = f"{spec.name} stands for it." if promote else f"`packshot models promote {spec.model_id}` puts it to work."
@@ -107,11 +108,24 @@ def _copy(source: Path | str, target: Path, settings: Settings) -> None:
                 target.open("wb") as out,
             ):
                 if answer.status != 200:  # noqa: PLR2004
-                    detail = f"{source} answered {answer.status}; redirects are not followed."
+                    detail = f"{_shown(source)} answered {answer.status}; redirects are not followed."
                     raise RegistryError("download_failed", detail)
                 _drain(answer.body, out.write)
         except (CallError, EgressRefusedError) as error:
-            raise RegistryError("download_failed", f"{source}: {error}") from error
+            raise RegistryError("download_failed", f"{_shown(source)}: {error}") from error
+
+
+def _shown(source: Path | str) -> str:
+    """As it may be kept and printed: of a URL neither user nor query, which may be a signature."""
+    if isinstance(source, Path):
+        return str(source)
+    try:
+        parts = urlsplit(source)
+    except ValueError:
+        return "The URL of the weights"
+    return (
+        f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else "The URL of the weights"
+    )
 
 
 def _drain(body: Iterator[bytes], write: Callable[[bytes], object]) -> None:

@@ -3,18 +3,20 @@
 Nothing is executed and nothing is loaded here: weights are bytes with a sha256.
 """
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from jobs.registry import RegistryError
 from vision.segmenters.spec import ONNX, ModelSpec
 
 MAX_WEIGHTS_BYTES = 2 * 2**30
 MAX_MANIFEST_BYTES = 64 * 1024
+_MAX_HEADER_BYTES = 100_000_000
 _OUTPUTS = ("alpha", "logits")
 _FITS = ("letterbox", "squash")
 _CANVAS = range(32, 4097)
@@ -69,8 +71,20 @@ def require_weights(path: Path) -> None:
     if path.stat().st_size > MAX_WEIGHTS_BYTES:
         raise too_large()
     with path.open("rb") as file:
-        if file.read(8).startswith(_PICKLED):
+        if file.read(8).startswith(_PICKLED) and not _is_safetensors(file):
             raise _unsafe(path.name)
+
+
+def _is_safetensors(file: BinaryIO) -> bool:
+    """Whether it begins with a header of safetensors: its length in 8 bytes, which may be any, and a JSON object."""
+    file.seek(0)
+    size = int.from_bytes(file.read(8), "little")
+    if size > _MAX_HEADER_BYTES:
+        return False
+    try:
+        return isinstance(json.loads(file.read(size)), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def too_large() -> RegistryError:

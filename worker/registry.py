@@ -73,14 +73,16 @@ class RegisteredModels(PackagedModels):
         """Where the weights lie; ObjectNotFoundError, StorageUnavailableError, WeightsError."""
         if self._packaged.find(spec.model_id) is not None:
             return WEIGHTS_FOLDER
-        path = self._cache / spec.weights_name
+        # The sha256 tells a-b@1 from a@b-1, whose files have one name.
+        folder = self._cache / spec.weights_sha256
+        path = folder / spec.weights_name
         if not path.is_file() or file_sha256(path) != spec.weights_sha256:
             with self._sessions() as session:
                 row = rows.find(session, spec.model_id)
             if row is None:
                 raise WeightsError(f"{spec.model_id} is not in the registry any more")
             self._fetch(row.key, path)
-        return self._cache
+        return folder
 
     def _fetch(self, key: str, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,8 @@
 """`packshot models` against a real database: import, list, verify, promote, roll back."""
 
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +11,18 @@ import segmentation_models_pytorch as smp
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from sqlalchemy import select
 from typer.testing import CliRunner
 
 from cli.evaluation import _write_limits
 from cli.main import app
 from config.settings import Settings
 from db.session import Sessions
+from db.worker_models import ModelVersion
 from jobs import registry
 from jobs.importing import describe
 from jobs.models import installed_models
+from storage.keys import model_key
 from storage.local import LocalStorage
 from tests.onnx_graphs import write_dark_graph
 from tests.receivers import Receiver, reply
@@ -118,6 +123,7 @@ def test_an_onnx_graph_is_imported_and_runs_on_a_worker(
     command: Command, graph: Path, settings: Settings, sessions: Sessions
 ) -> None:
     command("add", write_manifest(graph), "--promote")
+    sha256 = file_sha256(graph)
     graph.unlink()
     source = RegisteredModels(settings, sessions, LocalStorage(settings.files_path))
     models = load_models(Settings(**{**settings.model_dump(), "model": "dark", "runtime": "torch-cpu"}), source)
@@ -125,7 +131,7 @@ def test_an_onnx_graph_is_imported_and_runs_on_a_worker(
     assert "dark@1: ok" in command("verify")
 
     # A copy that went bad is fetched again; a bad original is told.
-    copied = settings.data_dir / "models" / "imported" / "dark-1.onnx"
+    copied = settings.data_dir / "models" / "imported" / sha256 / "dark-1.onnx"
     copied.write_bytes(b"bad")
     assert source.load("dark@1").version == "dark@1"
     [stored] = LocalStorage(settings.files_path).list("models")
@@ -134,7 +140,23 @@ def test_an_onnx_graph_is_imported_and_runs_on_a_worker(
     assert "dark@1: dark-1.onnx has sha256" in command("verify", code=1)
 
 
-def test_weights_come_from_a_url_with_their_sha256(command: Command, graph: Path) -> None:
+def test_two_versions_whose_files_have_one_name_lie_apart(settings: Settings, sessions: Sessions) -> None:
+    storage = LocalStorage(settings.files_path)
+    source = RegisteredModels(settings, sessions, storage)
+    for name, version in (("a-b", "1"), ("a", "b-1")):
+        body = f"{name} {version}".encode()
+        sha256 = hashlib.sha256(body).hexdigest()
+        spec = replace(SPEC, name=name, version=version, weights_sha256=sha256)
+        key = model_key(sha256)
+        storage.put(key, body)
+        with sessions.begin() as session:
+            registry.register(session, spec, installed_models(), key=key, size_bytes=len(body), source="here")
+        folder = source.folder(spec)
+        assert (folder / spec.weights_name).read_bytes() == body
+        assert folder.name == sha256
+
+
+def test_weights_come_from_a_url_with_their_sha256(command: Command, graph: Path, sessions: Sessions) -> None:
     body, sha256 = graph.read_bytes(), file_sha256(graph)
     with Receiver() as server:
         server.routes["/dark.onnx"] = lambda _: reply(200, body)
@@ -147,7 +169,16 @@ def test_weights_come_from_a_url_with_their_sha256(command: Command, graph: Path
         command.environment["PACKSHOT_EGRESS_ALLOW"] = ""
         assert "may not be called" in command("add", write_manifest(graph, where, sha256), code=1)
         command.environment["PACKSHOT_EGRESS_ALLOW"] = server.allow
-        assert "Added dark@1" in command("add", write_manifest(graph, where, sha256))
+        manifest, secret = write_manifest(graph, where, sha256), "?X-Amz-Signature=5ecret"
+        said = command("add", manifest, "--url", f"{server.url('/gone.onnx')}{secret}", code=1)
+        assert (server.url("/gone.onnx") in said, "5ecret" in said) == (True, False)
+        command.environment["PACKSHOT_EGRESS_ALLOW"] = ""
+        said = command("add", manifest, "--url", f"{server.url('/dark.onnx')}{secret}", code=1)
+        assert ("may not be called" in said, "5ecret" in said) == (True, False)
+        command.environment["PACKSHOT_EGRESS_ALLOW"] = server.allow
+        assert "Added dark@1" in command("add", manifest, "--url", f"{server.url('/dark.onnx')}{secret}")
+        with sessions() as session:
+            assert session.scalars(select(ModelVersion.source)).all() == [server.url("/dark.onnx")]
 
 
 @pytest.mark.parametrize(
