@@ -1,12 +1,16 @@
 """Files in a folder. For one machine; several machines need a store that all of them reach."""
 
+import io
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
+
+from typing_extensions import Buffer
 
 from storage.port import (
     NOT_SERVED,
@@ -53,12 +57,12 @@ class LocalStorage:
 
     def open(self, key: str) -> BinaryIO:
         """See `Storage.open`."""
-        try:
-            return self._path(key).open("rb")
-        except (FileNotFoundError, IsADirectoryError) as error:
-            raise ObjectNotFoundError(key) from error
-        except OSError as error:
-            raise StorageUnavailableError(f"can't read {key}: {error.strerror}") from error
+        path = self._path(key)
+        with _told(key):
+            try:
+                return cast("BinaryIO", io.BufferedReader(_LocalFile(path, key)))
+            except (FileNotFoundError, IsADirectoryError) as error:
+                raise ObjectNotFoundError(key) from error
 
     def delete(self, key: str) -> None:
         """Remove the file and the folders that it leaves empty. See `Storage.delete`."""
@@ -106,6 +110,38 @@ class LocalStorage:
     def _path(self, key: str) -> Path:
         """The file behind a key."""
         return self._root / checked(key)
+
+
+class _LocalFile(io.FileIO):
+    """A file whose reads raise `StorageUnavailableError`: a disk or a network folder may fail after it was opened."""
+
+    def __init__(self, path: Path, key: str) -> None:
+        super().__init__(path)
+        self._key = key
+
+    def readinto(self, buffer: Buffer, /) -> int | None:
+        """Fill the buffer as far as one read goes; 0 at the end."""
+        with _told(self._key):
+            return super().readinto(buffer)
+
+    def readall(self) -> bytes:
+        """The rest."""
+        with _told(self._key):
+            return super().readall()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go on elsewhere."""
+        with _told(self._key):
+            return super().seek(offset, whence)
+
+
+@contextmanager
+def _told(key: str) -> Iterator[None]:
+    """What the disk says, as an error of the port."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageUnavailableError(f"can't read {key}: {error.strerror}") from error
 
 
 def _sync_folder(folder: Path) -> None:

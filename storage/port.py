@@ -51,7 +51,7 @@ class Storage(Protocol):
     def open(self, key: str) -> BinaryIO:
         """A reader of the stored bytes, to be closed; it can seek. `ObjectNotFoundError`, `StorageUnavailableError`.
 
-        Its reads raise these too, or `OSError` on a local disk.
+        Its reads raise these too.
         """
 
     def delete(self, key: str) -> None:

@@ -64,12 +64,15 @@ class Intake:
         return Photo(job, subject, segmenter, prepared, stored, stages)
 
     def _stored_alpha(self, job: ClaimedJob, subject: Subject) -> Alpha | None:
-        """The stored matte, or None where there is none, or it is not there or not readable: then it is made again."""
+        """The stored matte, or None where there is none, or it is lost or damaged: then it is made again.
+
+        `StorageUnavailableError`.
+        """
         if job.matte is None or not subject.needs_network:
             return None
         try:
             with self.storage.open(job.matte.key) as file:
                 alpha = decode_matte(file.read())
-        except (ObjectNotFoundError, ValueError, OSError):
+        except (ObjectNotFoundError, ValueError):
             return None
         return alpha if alpha.shape == subject.image.shape[:2] else None

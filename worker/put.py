@@ -129,9 +129,6 @@ def _headers(put: ClaimedPut) -> dict[str, str]:
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    """`StorageUnavailableError`, also where a local disk fails."""
-    try:
-        while piece := file.read(_CHUNK_BYTES):
-            yield piece
-    except OSError as error:
-        raise StorageUnavailableError(f"can't read on: {error.strerror}") from error
+    """`StorageUnavailableError`."""
+    while piece := file.read(_CHUNK_BYTES):
+        yield piece

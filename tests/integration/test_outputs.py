@@ -102,6 +102,19 @@ def test_a_further_output_of_a_photo_with_alpha_of_its_own(world: GpuWorld) -> N
     assert world.segmenter.microbatches == []
 
 
+def test_a_matte_that_cannot_be_read_now_is_not_lost(world: GpuWorld, settings: Settings) -> None:
+    job_id = world.add()
+    world.drain()
+    [matte] = world.mattes()
+    path = settings.files_path / matte.key
+    kept = path.rename(path.with_suffix(".kept"))
+    path.symlink_to("/proc/self/mem")  # opens, and can't be read: EIO
+    more = ask(world, job_id)
+    world.drain()
+    assert output(world, more).status is JobStatus.QUEUED
+    kept.replace(path)
+
+
 def test_a_matte_that_is_lost_fails_the_output_and_not_the_job(world: GpuWorld) -> None:
     job_id = world.add()
     world.drain()

@@ -69,6 +69,14 @@ def test_nothing_is_not_found(store: Storage) -> None:
         store.open("a")
 
 
+@pytest.mark.parametrize("size", [-1, 10, 100_000])
+def test_a_disk_that_fails_under_an_open_file_is_a_store_that_is_away(tmp_path: Path, size: int) -> None:
+    store = LocalStorage(tmp_path)
+    (tmp_path / "broken").symlink_to("/proc/self/mem")  # opens, and its first page can't be read: EIO
+    with store.open("broken") as file, pytest.raises(StorageUnavailableError, match="can't read broken"):
+        file.read(size)
+
+
 def test_delete_is_idempotent_and_leaves_neighbours(store: Storage) -> None:
     store.put("jobs/1/input", b"1")
     store.put("jobs/1/1/cutout.png", b"2")
