@@ -16,6 +16,7 @@ from api.context import Context
 from api.idempotency import Answer, commit_once, look
 from api.intake import remove_files
 from api.problems import ProblemError, from_job_error, job_problem
+from api.scratch import scratch_disk
 from api.uploads import Form, Upload
 from config.tracing import CURRENT
 from db import uploads
@@ -234,8 +235,10 @@ def look_ahead(context: Context, asked: BatchRequest, *, caller: Caller) -> Plan
     plan = Plan(asked.source, SpooledTemporaryFile(max_size=_SPOOL_BYTES))  # noqa: SIM115 - `Plan.body` closes it
     is_zip = asked.source is LineSource.ZIP
     lines = _photos(context, asked, judge_) if is_zip else _lines(context, asked, judge_, caller.id)
-    for line in lines:
-        plan.note(line)
+    with scratch_disk():
+        for line in lines:
+            plan.note(line)
+        plan.report.flush()
     plan.error = batch_work.refusal(plan.lines, plan.invalid, skip_invalid=asked.flags.skip_invalid)
     if plan.error is None:
         quota = context.limiter.quotas(caller).queue_depth

@@ -11,6 +11,7 @@ from api.batch_intake import OF_THE_BATCH, line_terms, puts_for_all, store_and_c
 from api.context import Context
 from api.idempotency import Answer, look
 from api.problems import ProblemError, from_job_error
+from api.scratch import scratch_disk
 from config.tracing import CURRENT
 from db import uploads
 from db.batch_models import Batch, LineSource, Upload
@@ -75,7 +76,7 @@ def accept_retry(
     base_url: str,
     ticket: Ticket | None,
 ) -> Answer:
-    """Write the new manifest and commit the new batch. `ProblemError`, `JobError`."""
+    """Write the new manifest and commit the new batch. `ProblemError`, `JobError`, `StorageUnavailableError`."""
     if (before := look(context.sessions, ticket)) is not None:
         return before
     asked, judged, schedule = parse_retry(fields, context, api_key_id=api_key_id)
@@ -86,7 +87,7 @@ def accept_retry(
         is_chosen = rerun.chosen_lines(session, batch, asked.only)
     extra = asked.model_extra or {}
     options = {name: value for name, value in extra.items() if name not in OF_THE_BATCH}
-    with TemporaryFile() as manifest:
+    with scratch_disk(), TemporaryFile() as manifest:
         lines = _write(context, batch, is_chosen, options, manifest)
         if not lines:
             raise JobError("nothing_to_retry", f"No job of the batch is {asked.only.value}.")

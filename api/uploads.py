@@ -6,6 +6,7 @@ Both readers give the same `Form`: text fields as they came and, from a form, th
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from typing import Any
@@ -18,6 +19,7 @@ from starlette.requests import Request
 
 from api.base64_parts import Base64Part
 from api.problems import ProblemError
+from api.scratch import scratch_disk
 from jobs.errors import FieldError, pointer_to
 from jobs.fields import is_storable
 
@@ -40,9 +42,11 @@ class Upload:
     digest: Any = field(default_factory=hashlib.sha256)
 
     def take(self, chunk: bytes) -> None:
-        """Append, and hash on the way."""
+        """Append, and hash on the way. `StorageUnavailableError` where the disk is full."""
         self.digest.update(chunk)
-        self.file.write(chunk)
+        with scratch_disk():
+            self.file.write(chunk)
+            self.file.flush()
 
 
 def new_upload(filename: str = "") -> Upload:
@@ -65,7 +69,8 @@ class Form:
     def close(self) -> None:
         """Remove the spooled file."""
         if self.upload is not None:
-            self.upload.file.close()
+            with suppress(OSError):  # what a full disk did not take is not wanted any more
+                self.upload.file.close()
 
 
 async def read_form(
@@ -81,7 +86,7 @@ async def read_form(
     Of files named in `unread` the form tells no more than that they were there.
 
     `ProblemError` unsupported_media_type, invalid_json, invalid_multipart, duplicate_field, body_too_large,
-    file_too_large.
+    file_too_large. `StorageUnavailableError` where the disk for uploads is full.
     """
     media_type, _ = parse_options_header(request.headers.get("content-type"))
     if media_type == b"application/json":
@@ -220,7 +225,7 @@ class _Reader:
         return {f"on_{name}": getattr(self, f"_{name}") for name in (*names, "headers_finished", "end")}
 
     def flush(self) -> None:
-        """Write what is pending; blocks on the disk."""
+        """Write what is pending; blocks on the disk. `StorageUnavailableError`."""
         if self.form.upload is not None and self.pending:
             self.form.upload.take(bytes(self.pending))
             self.pending.clear()

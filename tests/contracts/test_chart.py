@@ -124,6 +124,12 @@ def test_workers_get_the_time_and_the_memory_that_they_need(everything: list[dic
         assert shared["emptyDir"] == {"medium": "Memory", "sizeLimit": "1Gi"}
 
 
+def test_the_api_has_room_for_the_largest_upload(everything: list[dict[str, Any]]) -> None:
+    [scratch] = [volume for volume in pods(everything)["demo-api"]["volumes"] if volume["name"] == "tmp"]
+    gibibytes = int(scratch["emptyDir"]["sizeLimit"].removesuffix("Gi"))
+    assert Settings().batch_max_archive_bytes < gibibytes * 2**30
+
+
 def test_migrations_run_before_anything_else(everything: list[dict[str, Any]]) -> None:
     job, secret = of_kind(everything, "Job")["demo-migrate"], of_kind(everything, "Secret")["demo-urls"]
     hooks = [each["metadata"]["annotations"] for each in (secret, job)]

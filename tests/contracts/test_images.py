@@ -122,6 +122,14 @@ def test_compose_waits_longer_than_a_worker_takes_to_stop() -> None:
         assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) >= 2 * Settings().shutdown_s
 
 
+def test_compose_has_room_for_the_largest_upload() -> None:
+    [mount] = SERVICES["api"]["tmpfs"]
+    megabytes = int(re.findall(r"/tmp:size=(\d+)m,", mount)[0])
+    settings = Settings(batch_max_archive_bytes=SERVICES["api"]["environment"]["PACKSHOT_BATCH_MAX_ARCHIVE_BYTES"])
+    largest = max(settings.batch_max_archive_bytes, settings.batch_max_manifest_bytes, settings.max_upload_bytes)
+    assert largest < megabytes * 2**20
+
+
 def test_compose_sets_settings_that_exist() -> None:
     names = {name for service in OURS.values() for name in service["environment"] if name.startswith("PACKSHOT_")}
     text = (ROOT / "deploy/example.env").read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 """A batch once it runs: canceled, run again, listed, filtered; and nothing of it for another key."""
 
 import json
+from pathlib import Path
 
 from sqlalchemy import func, select, update
 
@@ -64,6 +65,17 @@ def test_only_what_failed_is_run_again(client, worker, sessions, settings) -> No
     [job] = items(client, again.json())
     assert (job["custom_id"], job["labels"], job["input"]["url"]) == ("bad", {"sku": "1"}, URL)
     assert (cutout(job)["format"], cutout(job)["background"]) == ("webp", "#112233")
+
+
+def test_a_run_again_on_a_full_disk_may_be_asked_for_again(client, worker, monkeypatch) -> None:
+    batch = submit(client, jsonl({"image_url": URL}))
+    client.post(f"/v1/batches/{batch['id']}/cancel")
+    worker.work()
+    with monkeypatch.context() as patch:
+        patch.setattr("api.batch_retry.TemporaryFile", lambda: Path("/dev/full").open("wb"))  # noqa: SIM115 - the code closes it
+        full = client.post(f"/v1/batches/{batch['id']}/retry", json={"only": "all"})
+    assert (full.status_code, full.json()["code"], full.json()["retryable"]) == (503, "storage_unavailable", True)
+    assert client.post(f"/v1/batches/{batch['id']}/retry", json={"only": "all"}).status_code == 202
 
 
 def test_all_is_run_again_with_other_options(client, worker, sessions, settings) -> None:

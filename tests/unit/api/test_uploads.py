@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from api.problems import ProblemError
 from api.uploads import Form, read_form
+from storage.port import StorageUnavailableError
 
 HEAD = b'--b\r\nContent-Disposition: form-data; name="image_file"; filename="a.jpg"\r\n\r\n'
 LIMIT = 100_000
@@ -93,6 +95,13 @@ def test_a_field_given_twice_is_refused() -> None:
     part = b'--b\r\nContent-Disposition: form-data; name="format"\r\n\r\npng\r\n'
     with pytest.raises(ProblemError, match="duplicate_field"):
         read(Body(whole(part * 2)))
+
+
+@pytest.mark.parametrize("size", [10, 90_000])
+def test_a_full_disk_is_told_as_such(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr("api.uploads.SpooledTemporaryFile", lambda **_: Path("/dev/full").open("wb"))  # noqa: SIM115 - closed by the code
+    with pytest.raises(StorageUnavailableError, match="No space left"):
+        read(Body(whole(HEAD + b"x" * size + b"\r\n--b--\r\n")), (b"content-length", b"99"))
 
 
 @given(st.binary(max_size=3000), st.integers(1, 700))
