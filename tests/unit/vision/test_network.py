@@ -114,10 +114,11 @@ def test_a_sidecar_with_unknown_fields_is_refused():
         ModelSpec.from_json(text)
 
 
-def test_the_package_ships_exactly_one_model_and_it_loads():
-    (sidecar,) = WEIGHTS_FOLDER.glob("*.json")
-    (weights,) = WEIGHTS_FOLDER.glob("*.safetensors")
-    spec = read_spec(sidecar.stem)
-    assert weights.stem == sidecar.stem == spec.file_stem
-    assert weights.stat().st_size < 40_000_000
-    load_network(spec)
+def test_every_model_of_the_package_loads_and_none_is_large():
+    sidecars = sorted(WEIGHTS_FOLDER.glob("*.json"))
+    assert [file.stem for file in sidecars] == [file.stem for file in sorted(WEIGHTS_FOLDER.glob("*.safetensors"))]
+    for sidecar in sidecars:
+        spec = read_spec(sidecar.stem)
+        assert sidecar.stem == spec.file_stem
+        assert (WEIGHTS_FOLDER / spec.weights_name).stat().st_size < 40_000_000
+        load_network(spec)
