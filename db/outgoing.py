@@ -38,6 +38,7 @@ class TakenFetch:
     params: dict[str, Any]
     traceparent: str | None
     tries: int
+    batch_id: UUID | None
 
 
 def add_fetches(session: Session, job_ids: Sequence[UUID]) -> None:
@@ -71,6 +72,7 @@ def claim_fetches(
             Job.params,
             Job.traceparent,
             Fetch.tries,
+            Job.batch_id,
         )
         .execution_options(synchronize_session=False)
     )

@@ -15,7 +15,7 @@ from db import outgoing
 from db.base import JobStatus
 from jobs import events, lanes
 from jobs.errors import JobError
-from jobs.ids import job_public_id
+from jobs.ids import BATCH_PREFIX, job_public_id
 from jobs.lanes import Lane
 from jobs.lifecycle import OUTAGES, outage_delay, retry_delay
 from jobs.params import animated_of
@@ -38,6 +38,7 @@ class ClaimedFetch:
     animated: Animated = "refuse"
     traceparent: str | None = None
     tries: int = 1  # with this one
+    batch_id: UUID | None = None
 
     @property
     def host(self) -> str:
@@ -48,6 +49,8 @@ class ClaimedFetch:
     def about(self) -> dict[str, object]:
         """What a log tells it by."""
         subject: dict[str, object] = {"job_id": job_public_id(self.job_id), "attempt": self.attempt}
+        if self.batch_id is not None:
+            subject["batch_id"] = BATCH_PREFIX + self.batch_id.hex
         if self.traceparent is not None:
             subject["trace_id"] = trace_id_of(self.traceparent)
         return subject
@@ -82,7 +85,14 @@ def claim(
             animated = animated_of(taken.params)
             claimed.append(
                 ClaimedFetch(
-                    job_id, attempt, taken.url, taken.api_key_id, animated, taken.traceparent, tries=taken.tries
+                    job_id,
+                    attempt,
+                    taken.url,
+                    taken.api_key_id,
+                    animated,
+                    taken.traceparent,
+                    tries=taken.tries,
+                    batch_id=taken.batch_id,
                 )
             )
         else:

@@ -2,18 +2,23 @@
 
 import time
 from collections import Counter
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select, text, update
 
 from db import outgoing
+from db.batch_models import Batch
 from db.fair_queues import bound
 from db.models import Fetch, Job
 from db.session import Sessions
 from jobs import fetching
 from jobs.fetching import ClaimedFetch
+from jobs.ids import job_public_id
 from jobs.lanes import Lane
+from storage.local import LocalStorage
+from tests import batch_rows
 from tests.factories import make_job, make_key
 from tests.racing import work_off
 
@@ -62,6 +67,17 @@ def test_another_keys_photo_is_fetched_ahead_of_a_whole_batch(sessions: Sessions
     late = add(sessions, small)
     for drawn in Lane:
         assert [one.job_id for one in claim(sessions, 1, drawn=drawn, keep=False)] == [late]
+
+
+def test_a_download_of_a_batch_tells_its_batch(sessions: Sessions, tmp_path: Path) -> None:
+    batch_id = batch_rows.create(sessions, LocalStorage(tmp_path), b"{}")
+    with sessions.begin() as session:
+        key_id = session.get_one(Batch, batch_id).api_key_id
+    job_id = add(sessions, key_id)
+    with sessions.begin() as session:
+        session.execute(update(Job).values(batch_id=batch_id, line=1))
+    [claimed] = claim(sessions)
+    assert claimed.about == {"job_id": job_public_id(job_id), "attempt": 1, "batch_id": f"batch_{batch_id.hex}"}
 
 
 def test_keys_take_turns(sessions: Sessions) -> None:
