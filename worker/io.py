@@ -216,7 +216,8 @@ def _claim_fetches(needs: fetch.Fetching, limit: int, busy: Collection[str]) -> 
 
 
 def _claim_puts(needs: put.Putting, limit: int, busy: Collection[str]) -> list[Errand]:
-    lease_s = needs.settings.put_timeout_s + 2 * needs.settings.storage_timeout_s + _DELIVERY_GRACE_S
+    # The store may be asked right before the PUT's time and right at its end, and each time once more.
+    lease_s = needs.settings.put_timeout_s + 4 * needs.settings.storage_timeout_s + _DELIVERY_GRACE_S
     with needs.sessions.begin() as session:
         claimed = puts.claim(session, limit=limit, lease_s=lease_s, busy_hosts=busy)
     return [
