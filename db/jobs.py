@@ -32,7 +32,7 @@ def move(
     """Change a row's status if it stands in one of `from_`, and, where `attempt` is given, still under that attempt.
 
     Returns the row as it now stands, or None when the guard refused: someone else was first. A lease ends with it,
-    and with a job's `completed_at` the retention of its files begins, and what was still to be put is not.
+    and with a job's `completed_at` the retention of its files begins. Of what has ended nothing is put any more.
     """
     query = update(table).where(table.id == row_id, table.status.in_(from_))
     if attempt is not None:
@@ -44,8 +44,11 @@ def move(
     moved = session.scalar(
         query.values(**values).returning(table).execution_options(synchronize_session=False, populate_existing=True),
     )
-    if isinstance(moved, Job) and moved.has_puts and moved.completed_at is not None:
-        puts.drop(session, [moved.id])
+    if moved is not None and moved.has_puts and moved.completed_at is not None:
+        if isinstance(moved, Job):
+            puts.drop(session, [moved.id])
+        else:
+            puts.drop(session, [moved.job_id], name=moved.name)
     return moved
 
 

@@ -26,7 +26,8 @@ class PutRow:
 
     put: Put
     output: Output | None
-    traceparent: str | None = None  # of its job
+    traceparent: str | None = None  # of its job, as is the next
+    batch_id: UUID | None = None
 
 
 def add(session: Session, rows: Sequence[dict[str, Any]]) -> None:
@@ -64,13 +65,13 @@ def claim(
         .execution_options(synchronize_session=False)
     )
     found = session.execute(
-        select(Put, Output, Job.traceparent)
+        select(Put, Output, Job.traceparent, Job.batch_id)
         .join(Job, Job.id == Put.job_id)
         .outerjoin(Output, (Output.job_id == Put.job_id) & (Output.name == Put.name))
         .where(Put.id.in_(due))
         .execution_options(populate_existing=True)
     )
-    rows = {put.id: PutRow(put, output, traceparent) for put, output, traceparent in found}
+    rows = {row[0].id: PutRow(*row) for row in found}
     take_turn(session, sorted({row.put.api_key_id for row in rows.values()}), column=ApiKey.last_put_at)
     return [rows[put_id] for put_id in due]
 
@@ -98,21 +99,30 @@ def of_end(session: Session, put: Put) -> Sequence[Put]:
     return session.scalars(query.execution_options(populate_existing=True)).all()
 
 
-def drop(session: Session, job_ids: Collection[UUID]) -> None:
-    """What is left to be put of jobs that have ended, is not."""
-    session.execute(
-        update(Put)
-        .where(Put.job_id.in_(job_ids), Put.status.in_(_OPEN))
-        .values(status=PutStatus.CANCELED, **FINAL)
-        .execution_options(synchronize_session=False)
-    )
+def drop(session: Session, job_ids: Collection[UUID], *, name: str | None = None) -> None:
+    """What is left to be put of jobs that have ended, or of their output of that name, is not."""
+    query = update(Put).where(Put.job_id.in_(job_ids), Put.status.in_(_OPEN))
+    if name is not None:
+        query = query.where(Put.name == name)
+    dropped = session.scalars(
+        query.values(status=PutStatus.CANCELED, **FINAL).returning(Put.id).execution_options(synchronize_session=False)
+    ).all()
+    show(session, dropped)
 
 
-def show(session: Session, put: Put, shown: dict[str, Any]) -> None:
-    """Write on the output what readers see of its PUT."""
+def show(session: Session, put_ids: Collection[UUID]) -> None:
+    """Write on the outputs what readers see of their PUTs: never the URL."""
+    columns = {
+        "status": Put.status,
+        "host": Put.host,
+        "tries": Put.tries,
+        "error": Put.error_detail,
+        "completed_at": Put.completed_at,
+    }
+    shown = func.jsonb_build_object(*(part for named in columns.items() for part in named))
     session.execute(
         update(Output)
-        .where(Output.job_id == put.job_id, Output.name == put.name)
+        .where(Put.id.in_(put_ids), Output.job_id == Put.job_id, Output.name == Put.name)
         .values(put=shown)
         .execution_options(synchronize_session=False)
     )

@@ -20,7 +20,7 @@ from db.put_models import Put, PutStatus
 from jobs import events, lanes
 from jobs.errors import JobError
 from jobs.fetching import MAX_RETRY_AFTER, RetryTerms
-from jobs.ids import job_public_id
+from jobs.ids import BATCH_PREFIX, job_public_id
 from jobs.lanes import Lane
 from jobs.lifecycle import retry_delay
 
@@ -39,15 +39,18 @@ class ClaimedPut:
     url: str = field(repr=False)
     headers: dict[str, str] = field(repr=False)
     host: str
-    key: str
+    key: str | None  # null where the file is gone
     bytes: int
     format: str
     traceparent: str | None = None
+    batch_id: UUID | None = None
 
     @property
     def about(self) -> dict[str, object]:
         """What a log tells it by."""
         subject: dict[str, object] = {"job_id": job_public_id(self.job_id), "attempt": self.attempt}
+        if self.batch_id is not None:
+            subject["batch_id"] = BATCH_PREFIX + self.batch_id.hex
         if self.traceparent is not None:
             subject["trace_id"] = trace_id_of(self.traceparent)
         return subject
@@ -55,8 +58,7 @@ class ClaimedPut:
 
 def start(session: Session, job_id: UUID, *, name: str | None = None) -> None:
     """The output of that name is made, or all that were asked for with the job: what is to be put is due."""
-    for put in rows.start(session, job_id, name=name):
-        rows.show(session, put, _shown(put))
+    rows.show(session, [put.id for put in rows.start(session, job_id, name=name)])
 
 
 def claim(
@@ -67,16 +69,13 @@ def claim(
     busy_hosts: Collection[str] = (),
     draw: Callable[[], Lane] = lanes.draw,
 ) -> list[ClaimedPut]:
-    """Take due PUTs, fair between keys and by lane. Those whose file is gone meanwhile end here."""
+    """Take due PUTs, fair between keys and by lane.
+
+    None ends here, not even one whose file is gone: that takes the job's lock, which comes before a PUT's.
+    """
     claimed = []
     for row in rows.claim(session, limit=limit, lease_s=lease_s, busy_hosts=busy_hosts, first=draw()):
         put, output = row.put, row.output
-        if put.url is None or output is None or output.key is None:
-            gone = {"status": PutStatus.FAILED, "error_detail": "The file is not there any more.", **rows.FINAL}
-            settled = rows.settle(session, put.id, attempt=put.attempt, **gone)
-            if settled is not None and output is not None:
-                _end(session, settled)
-            continue
         claimed.append(
             ClaimedPut(
                 id=put.id,
@@ -84,13 +83,14 @@ def claim(
                 name=put.name,
                 attempt=put.attempt,
                 tries=put.tries,
-                url=put.url,
+                url=put.url or "",  # what is due has one: the table's own rule
                 headers=put.headers or {},
                 host=put.host,
-                key=output.key,
-                bytes=output.bytes or 0,
-                format=output.format,
+                key=output.key if output else None,
+                bytes=(output.bytes if output else None) or 0,
+                format=output.format if output else "",
                 traceparent=row.traceparent,
+                batch_id=row.batch_id,
             )
         )
     return claimed
@@ -127,22 +127,10 @@ def _settle(session: Session, put: ClaimedPut, **values: Any) -> bool:
     settled = rows.settle(session, put.id, attempt=put.attempt, **values)
     if settled is None:
         return False
-    rows.show(session, settled, _shown(settled))
+    rows.show(session, [settled.id])
     if settled.status not in _OPEN:
         _end(session, settled)
     return True
-
-
-def _shown(put: Put) -> dict[str, Any]:
-    """What readers see: never the URL."""
-    completed_at = None if put.completed_at is None else put.completed_at.isoformat()
-    return {
-        "status": put.status.value,
-        "host": put.host,
-        "tries": put.tries,
-        "error": put.error_detail,
-        "completed_at": completed_at,
-    }
 
 
 def _end(session: Session, put: Put) -> None:

@@ -94,6 +94,8 @@ def send(put: ClaimedPut, settings: Settings, client: HttpClient, storage: Stora
     """ONE PUT. No database. `PutError`, `StorageUnavailableError` of our own store."""
     if put.tries > settings.put_max_tries:  # earlier tries took their workers with them
         raise PutError("The PUT broke off too often.")
+    if put.key is None:
+        raise PutError("The file is not there any more.")
     try:
         with (
             storage.open(put.key) as file,

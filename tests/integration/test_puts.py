@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import httpx
@@ -11,10 +11,13 @@ import pytest
 import structlog
 from obstore import sign
 from obstore.store import S3Store
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, text, update
 
 from config.settings import Settings
+from db import outgoing
 from db.base import JobStatus
+from db.batch_models import Batch
+from db.batches import end_jobs
 from db.models import Job, Output
 from db.put_models import Put, PutStatus
 from jobs import deadlines, outputs, puts, service
@@ -24,6 +27,7 @@ from jobs.output_params import OutputParams
 from jobs.params import JobParams
 from jobs.put_params import PutTarget
 from storage.port import StorageUnavailableError
+from tests import batch_rows
 from tests.gpu_worker import GpuWorld
 from tests.receivers import Receiver, redirect, reply
 from tests.s3_server import S3Server
@@ -71,6 +75,15 @@ class World:
         return next(output for output in self.gpu.outputs(job_id) if output.name == name)
 
 
+def in_a_batch(world: World, job_id: UUID) -> UUID:
+    """Make the job a line of a batch that no worker need look at."""
+    batch_id = batch_rows.create(world.io.sessions, world.gpu.storage, b"{}")
+    with world.io.sessions.begin() as session:
+        session.execute(update(Batch).values(due_at=None))
+        session.execute(update(Job).where(Job.id == job_id).values(batch_id=batch_id, line=1))
+    return batch_id
+
+
 @pytest.fixture
 def build(settings: Settings, receiver: Receiver) -> Iterator[Callable[..., World]]:
     built: list[World] = []
@@ -110,13 +123,8 @@ def test_a_job_succeeds_when_its_output_has_arrived(build: Callable[..., World])
     assert world.gpu.events() == ["job.succeeded"]
     [put] = world.puts(job_id)
     assert (put.status, put.url, put.headers, put.due_at) == (PutStatus.DONE, None, None, None)
-    assert output.put == {
-        "status": "done",
-        "host": f"127.0.0.1:{world.receiver.port}",
-        "tries": 1,
-        "error": None,
-        "completed_at": put.completed_at.isoformat(),
-    }
+    assert datetime.fromisoformat(output.put.pop("completed_at")) == put.completed_at
+    assert output.put == {"status": "done", "host": f"127.0.0.1:{world.receiver.port}", "tries": 1, "error": None}
 
 
 def test_a_header_of_the_callers_goes_before_ours(build: Callable[..., World]) -> None:
@@ -266,15 +274,18 @@ def test_a_late_worker_settles_nothing(build: Callable[..., World]) -> None:
     assert world.gpu.events() == ["job.succeeded"]
 
 
-@pytest.mark.parametrize("how", ["cancel", "expire", "delete"])
+@pytest.mark.parametrize("how", ["cancel", "expire", "delete", "batch"])
 @pytest.mark.parametrize("when", ["queued", "made"])
 def test_a_job_that_ends_before_is_not_put(build: Callable[..., World], how: str, when: str) -> None:
     world = build()
     job_id = world.add()
     if when == "made":
         world.gpu.drain()
+    batch_id = in_a_batch(world, job_id) if how == "batch" else None
     with world.io.sessions.begin() as session:
-        if how == "cancel":
+        if batch_id is not None:
+            end_jobs(session, batch_id, to=JobStatus.CANCELED, limit=10)
+        elif how == "cancel":
             service.cancel(session, job_public_id(job_id), api_key_id=world.gpu.key)
         elif how == "delete":
             service.delete(session, job_public_id(job_id), api_key_id=world.gpu.key)
@@ -284,6 +295,49 @@ def test_a_job_that_ends_before_is_not_put(build: Callable[..., World], how: str
     assert world.receiver.received == []
     left = world.puts(job_id)
     assert [(put.status, put.url) for put in left] == ([] if how == "delete" else [(PutStatus.CANCELED, None)])
+    shown = [output.put["status"] for output in world.gpu.outputs(job_id)]
+    assert shown == (["canceled"] if when == "made" and how != "delete" else [])
+
+
+def test_a_put_of_a_batch_tells_its_batch(build: Callable[..., World]) -> None:
+    world = build()
+    job_id = world.add()
+    batch_id = in_a_batch(world, job_id)
+    world.gpu.drain()
+    with world.io.sessions.begin() as session:
+        [claimed] = puts.claim(session, limit=1, lease_s=60)
+    assert claimed.about == {"job_id": job_public_id(job_id), "attempt": 1, "batch_id": f"batch_{batch_id.hex}"}
+
+
+def test_a_claim_waits_for_no_cancel(build: Callable[..., World]) -> None:
+    """A PUT whose file is gone ends its job, and it takes the job's lock first, as a cancel does."""
+    world = build()
+    job_id = world.add()
+    world.gpu.drain()
+    with world.io.sessions.begin() as session:
+        session.execute(delete(Output).where(Output.job_id == job_id))
+    with world.io.sessions.begin() as canceling, world.io.sessions.begin() as session:
+        outgoing.lock_job(canceling, job_id)
+        session.execute(text("SET LOCAL lock_timeout = '1s'"))
+        assert len(puts.claim(session, limit=1, lease_s=60)) == 1
+    world.again()
+    job = world.gpu.job(job_id)
+    assert (job.status, job.error_detail) == (JobStatus.FAILED, "Output cutout: The file is not there any more.")
+
+
+def test_the_lease_outlasts_a_slow_store_and_a_slow_server(build: Callable[..., World]) -> None:
+    world = build(put_timeout_s=20, storage_timeout_s=10)
+    leases: list[timedelta] = []
+
+    def look(_: object) -> list[bytes]:
+        with world.io.sessions() as session:
+            leases.append(session.scalars(select(Put.due_at - func.now())).one())
+        return reply(200)
+
+    world.receiver.routes["/cutout.png"] = look
+    world.add()
+    world.work()
+    assert leases[0] > timedelta(seconds=10 + 10 + 20 + 10 + 10), "each request to the store may be sent twice"
 
 
 def test_a_job_that_waits_for_its_put_is_in_no_workers_hands(build: Callable[..., World]) -> None:
@@ -323,6 +377,20 @@ def test_a_further_output_succeeds_after_its_put(build: Callable[..., World]) ->
     assert (bad.status, bad.error_code, bad.put["status"]) == (JobStatus.FAILED, "put_failed", "failed")
     assert bad.key is not None
     assert world.gpu.job(job_id).status is JobStatus.SUCCEEDED
+
+
+def test_a_further_output_that_fails_is_not_put(build: Callable[..., World]) -> None:
+    world = build()
+    job_id = world.gpu.add()
+    world.gpu.drain()
+    with world.io.sessions.begin() as session:
+        params = OutputParams("tiny", "tiff", max_bytes=1000)
+        target = PutTarget("tiny", world.url())
+        outputs.add(session, job_public_id(job_id), params, api_key_id=world.gpu.key, put=target)
+    world.work()
+    output, [put] = world.output(job_id, "tiny"), world.puts(job_id)
+    assert (output.status, output.error_code) == (JobStatus.FAILED, "output_too_large")
+    assert (put.status, put.url, output.put["status"]) == (PutStatus.CANCELED, None, "canceled")
 
 
 def test_to_a_url_that_a_real_store_signed(build: Callable[..., World], s3_server: S3Server, s3_bucket: str) -> None:
