@@ -149,6 +149,8 @@ def cancel(session: Session, public_id: str, *, api_key_id: UUID) -> Job:
 def delete(session: Session, public_id: str, *, api_key_id: UUID) -> purging.Purge:
     """Forget a job: cancel it first if it still runs, then its files. The caller removes the keys after commit."""
     job = find(session, public_id, api_key_id=api_key_id)
+    rows.lock(session, job.id)  # against a further output that is being asked for: it would outlive the purge
+    session.refresh(job)
     if job.status not in FINAL:
         _cancel(session, job.id)
         session.refresh(job)

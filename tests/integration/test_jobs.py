@@ -1,19 +1,22 @@
 """Keys, submit, pages, cancel, delete, and the files that go with the last user."""
 
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from db import keys as key_rows
 from db import outgoing, purging
 from db.base import JobStatus
-from db.models import Fetch, Job, Matte
+from db.models import Fetch, Job, Matte, Output
 from db.session import Sessions
 from db.webhook_models import WebhookEvent
-from jobs import keys, service, work
+from jobs import keys, outputs, service, work
 from jobs.errors import JobNotCancelableError, JobNotFoundError
 from jobs.ids import job_public_id, new_id
+from jobs.output_params import OutputParams
 from jobs.values import NewMatte
 from tests.factories import make_job, make_key
 from tests.integration.test_claims import claim, outcome
@@ -138,6 +141,40 @@ def test_delete_cancels_what_still_runs(sessions: Sessions) -> None:
         purge = service.delete(session, public_id, api_key_id=key)
         assert [k.rsplit("/", 1)[1] for k in purge.keys] == ["input"]
         assert session.scalars(select(Job.status)).one() is JobStatus.CANCELED
+
+
+def test_a_delete_takes_the_output_that_was_just_asked_for(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        key = make_key(session).id
+        public_id = job_public_id(make_job(session, key).id)
+    [job] = claim(sessions)
+    with sessions.begin() as session:
+        kept = NewMatte(new_id(), f"mattes/{job.id.hex}.png", "0" * 64, 10, 10, 100)
+        work.complete(session, job, outcome(job, kept))
+
+    def delete() -> None:
+        with sessions.begin() as session:
+            service.delete(session, public_id, api_key_id=key)
+
+    def is_blocked() -> bool:
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        with sessions() as session:  # of its own: a transaction sees activity as it first was
+            return bool(session.scalar(text(waiting)))
+
+    deleting = threading.Thread(target=delete)
+    with sessions.begin() as asked:
+        outputs.add(asked, public_id, OutputParams("more"), api_key_id=key)
+        deleting.start()
+        ends_at = time.monotonic() + 10
+        while not is_blocked():
+            assert time.monotonic() < ends_at, "the delete did not wait for the request that came first"
+            time.sleep(0.01)
+    deleting.join()
+    with sessions() as session:
+        assert session.scalar(select(func.count()).select_from(Output)) == 0
+        assert session.scalars(select(Job.deleted_at)).one() is not None
 
 
 def test_rows_and_files_end_with_their_retention(sessions: Sessions) -> None:
