@@ -326,7 +326,7 @@ def test_a_claim_waits_for_no_cancel(build: Callable[..., World]) -> None:
 
 
 def test_the_lease_outlasts_a_slow_store_and_a_slow_server(build: Callable[..., World]) -> None:
-    world = build(put_timeout_s=20, storage_timeout_s=10)
+    world = build(put_timeout_s=60, storage_timeout_s=30)
     leases: list[timedelta] = []
 
     def look(_: object) -> list[bytes]:
@@ -337,7 +337,7 @@ def test_the_lease_outlasts_a_slow_store_and_a_slow_server(build: Callable[..., 
     world.receiver.routes["/cutout.png"] = look
     world.add()
     world.work()
-    assert leases[0] > timedelta(seconds=10 + 10 + 20 + 10 + 10), "each request to the store may be sent twice"
+    assert leases[0] > timedelta(seconds=30 + 30 + 60 + 30 + 30), "each request to the store may be sent twice"
 
 
 def test_a_job_that_waits_for_its_put_is_in_no_workers_hands(build: Callable[..., World]) -> None:
