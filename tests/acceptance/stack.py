@@ -20,7 +20,7 @@ from jobs import keys
 from jobs.lifecycle import FINAL
 from tests.acceptance import conversions
 
-READY_S = 90.0
+READY_S = 180.0
 
 
 class RunningStack:
