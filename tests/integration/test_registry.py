@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import select
+from structlog.testing import CapturingLogger
 
 from config.settings import Settings
 from db.base import JobStatus
@@ -196,8 +197,10 @@ def test_a_version_that_does_not_load_leaves_the_one_before_at_work(world: GpuWo
     assert models.problem is None
 
 
-def test_a_bad_version_is_tried_once(world: GpuWorld, sessions: Sessions, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_version_is_tried_once(world: GpuWorld, sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = CapturingLogger()
+    monkeypatch.setattr("worker.models.log", log)
     add(sessions, "2bad", promote=True)
     for _ in range(3):
         world.res.intake.models.refresh()
-    assert capsys.readouterr().out.count("model_load_failed") == 1
+    assert [call.args for call in log.calls] == [("model_load_failed",)]
