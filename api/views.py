@@ -7,6 +7,7 @@ from api.schemas import File, JobInput, JobObject, JobProblem, JobUrls, OutputOb
 from db.models import Job, Output
 from jobs.ids import BATCH_PREFIX, job_public_id
 from jobs.lanes import Lane
+from jobs.urls import bare_url
 
 
 def job_url(job: Job, base_url: str) -> str:
@@ -79,9 +80,7 @@ def shown_url(url: str | None) -> str | None:
     """A photo's URL without what may open it to whoever reads the job: user, password and query."""
     if url is None:
         return None
-    parts = urlsplit(url)
-    query = "?[redacted]" if parts.query else ""
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query}"
+    return bare_url(url) + ("?[redacted]" if urlsplit(url).query else "")
 
 
 def _problem(row: Job | Output) -> JobProblem | None:

@@ -17,6 +17,7 @@ from jobs.egress import EgressRefusedError, Policy
 from jobs.importing import MAX_WEIGHTS_BYTES, describe, require_weights, too_large
 from jobs.models import installed_models
 from jobs.registry import RegistryError
+from jobs.urls import bare_url
 from storage.keys import model_key
 from storage.opening import open_storage
 from storage.port import StorageError
@@ -120,12 +121,9 @@ def _shown(source: Path | str) -> str:
     if isinstance(source, Path):
         return str(source)
     try:
-        parts = urlsplit(source)
+        return bare_url(source) if urlsplit(source).netloc else "The URL of the weights"
     except ValueError:
         return "The URL of the weights"
-    return (
-        f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else "The URL of the weights"
-    )
 
 
 def _drain(body: Iterator[bytes], write: Callable[[bytes], object]) -> None:

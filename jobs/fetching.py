@@ -9,18 +9,16 @@ from uuid import UUID
 from sqlalchemy import func
 from sqlalchemy.orm import Session
 
-from config.tracing import trace_id_of
 from db import jobs as rows
 from db import outgoing
 from db.base import JobStatus
 from jobs import events, lanes
 from jobs.errors import JobError
-from jobs.ids import BATCH_PREFIX, job_public_id
 from jobs.lanes import Lane
 from jobs.lifecycle import OUTAGES, outage_delay, retry_delay
 from jobs.params import animated_of
 from jobs.service import input_columns
-from jobs.values import StoredInput
+from jobs.values import StoredInput, about_job
 from vision.codec.header import Animated
 
 # A server may ask us to come back later, but not to keep a job waiting for ever.
@@ -48,12 +46,7 @@ class ClaimedFetch:
     @property
     def about(self) -> dict[str, object]:
         """What a log tells it by."""
-        subject: dict[str, object] = {"job_id": job_public_id(self.job_id), "attempt": self.attempt}
-        if self.batch_id is not None:
-            subject["batch_id"] = BATCH_PREFIX + self.batch_id.hex
-        if self.traceparent is not None:
-            subject["trace_id"] = trace_id_of(self.traceparent)
-        return subject
+        return about_job(self.job_id, self.attempt, batch_id=self.batch_id, traceparent=self.traceparent)
 
 
 @dataclass(frozen=True)

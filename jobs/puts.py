@@ -10,7 +10,6 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from config.tracing import trace_id_of
 from db import jobs as job_rows
 from db import outgoing
 from db import puts as rows
@@ -20,9 +19,9 @@ from db.put_models import Put, PutStatus
 from jobs import events, lanes
 from jobs.errors import JobError
 from jobs.fetching import MAX_RETRY_AFTER, RetryTerms
-from jobs.ids import BATCH_PREFIX, job_public_id
 from jobs.lanes import Lane
 from jobs.lifecycle import retry_delay
+from jobs.values import about_job
 
 _OPEN = (PutStatus.WAITING, PutStatus.PENDING)
 
@@ -48,12 +47,7 @@ class ClaimedPut:
     @property
     def about(self) -> dict[str, object]:
         """What a log tells it by."""
-        subject: dict[str, object] = {"job_id": job_public_id(self.job_id), "attempt": self.attempt}
-        if self.batch_id is not None:
-            subject["batch_id"] = BATCH_PREFIX + self.batch_id.hex
-        if self.traceparent is not None:
-            subject["trace_id"] = trace_id_of(self.traceparent)
-        return subject
+        return about_job(self.job_id, self.attempt, batch_id=self.batch_id, traceparent=self.traceparent)
 
 
 def start(session: Session, job_id: UUID, *, name: str | None = None) -> None:

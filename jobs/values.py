@@ -14,6 +14,16 @@ from jobs.params import JobParams
 from jobs.put_params import PutTarget
 
 
+def about_job(job_id: UUID, attempt: int, *, batch_id: UUID | None, traceparent: str | None) -> dict[str, object]:
+    """What a log tells a job in hand by."""
+    subject: dict[str, object] = {"job_id": job_public_id(job_id), "attempt": attempt}
+    if batch_id is not None:
+        subject["batch_id"] = BATCH_PREFIX + batch_id.hex
+    if traceparent is not None:
+        subject["trace_id"] = trace_id_of(traceparent)
+    return subject
+
+
 @dataclass(frozen=True)
 class StoredInput:
     """A photo that is stored, with what its header and its bytes told. Sizes in pixels, before EXIF rotation."""
@@ -117,12 +127,7 @@ class ClaimedJob:
     @property
     def about(self) -> dict[str, object]:
         """What a log tells it by."""
-        subject: dict[str, object] = {"job_id": job_public_id(self.id), "attempt": self.attempt}
-        if self.batch_id is not None:
-            subject["batch_id"] = BATCH_PREFIX + self.batch_id.hex
-        if self.traceparent is not None:
-            subject["trace_id"] = trace_id_of(self.traceparent)
-        return subject
+        return about_job(self.id, self.attempt, batch_id=self.batch_id, traceparent=self.traceparent)
 
 
 @dataclass(frozen=True)

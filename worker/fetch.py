@@ -26,7 +26,7 @@ from storage.keys import fetched_key
 from storage.port import Storage, StorageError
 from vision.codec.header import Limits, probe
 from vision.errors import ImageError
-from worker.http import Answer, CallError, Deadline, HttpClient, retry_after_s
+from worker.http import TRY_AGAIN, Answer, CallError, Deadline, HttpClient, retry_after_s
 from worker.metrics import WorkerMetrics
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,6 @@ log = structlog.get_logger(__name__)
 _SPOOL_BYTES = 2**20  # a larger photo goes to the disk while it is downloaded
 _OK = 200
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _HEADERS = {"User-Agent": "Packshot", "Accept": "image/*"}
 
 
@@ -143,7 +142,7 @@ def _next_url(answer: Answer, url: str) -> str:
     """Where a redirect leads, still unchecked; `DownloadError` for every other answer."""
     if answer.status not in _REDIRECTS:
         raise DownloadError(
-            _failed(f"The server answered {answer.status}.", retryable=answer.status in _TRY_AGAIN),
+            _failed(f"The server answered {answer.status}.", retryable=answer.status in TRY_AGAIN),
             retry_after_s=retry_after_s(answer, now=datetime.now(UTC)),
         )
     location = answer.headers.get("location")

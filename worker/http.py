@@ -24,6 +24,9 @@ from jobs.egress import Address, CheckedUrl, Policy, Resolver, check_url, resolv
 
 _NO_SUCH_HOST = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
+TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses of a server that may answer otherwise later."""
+
 _DIGITS = 9  # of a Retry-After: thirty years are enough
 
 

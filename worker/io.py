@@ -205,14 +205,7 @@ def _claim_fetches(needs: fetch.Fetching, limit: int, busy: Collection[str]) -> 
     lease_s = needs.settings.fetch_timeout_s + 2 * needs.settings.storage_timeout_s + _FETCH_GRACE_S
     with needs.sessions.begin() as session:
         claimed = fetching.claim(session, limit=limit, lease_s=lease_s, busy_hosts=busy)
-    return [
-        Errand(
-            one.host,
-            partial(fetch.run, needs, one),
-            about=one.about,
-        )
-        for one in claimed
-    ]
+    return [Errand(one.host, partial(fetch.run, needs, one), about=one.about) for one in claimed]
 
 
 def _claim_puts(needs: put.Putting, limit: int, busy: Collection[str]) -> list[Errand]:
@@ -220,14 +213,7 @@ def _claim_puts(needs: put.Putting, limit: int, busy: Collection[str]) -> list[E
     lease_s = needs.settings.put_timeout_s + 4 * needs.settings.storage_timeout_s + _DELIVERY_GRACE_S
     with needs.sessions.begin() as session:
         claimed = puts.claim(session, limit=limit, lease_s=lease_s, busy_hosts=busy)
-    return [
-        Errand(
-            one.host,
-            partial(put.run, needs, one),
-            about=one.about,
-        )
-        for one in claimed
-    ]
+    return [Errand(one.host, partial(put.run, needs, one), about=one.about) for one in claimed]
 
 
 def _claim_deliveries(needs: deliver.Delivering, limit: int, busy: Collection[str]) -> list[Errand]:

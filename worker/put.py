@@ -22,14 +22,13 @@ from jobs.lifecycle import outage_delay
 from jobs.puts import ClaimedPut
 from storage.port import ObjectNotFoundError, Storage, StorageUnavailableError
 from vision.formats import MEDIA_TYPES
-from worker.http import CallError, Deadline, HttpClient, retry_after_s
+from worker.http import TRY_AGAIN, CallError, Deadline, HttpClient, retry_after_s
 from worker.metrics import WorkerMetrics
 
 log = structlog.get_logger(__name__)
 
 _CHUNK_BYTES = 256 * 1024
 _SUCCESS = range(200, 300)
-_TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class PutError(Exception):
@@ -112,7 +111,7 @@ def send(put: ClaimedPut, settings: Settings, client: HttpClient, storage: Stora
                 return
             raise PutError(
                 f"The server answered {answer.status}.",
-                retryable=answer.status in _TRY_AGAIN,
+                retryable=answer.status in TRY_AGAIN,
                 retry_after_s=retry_after_s(answer, now=datetime.now(UTC)),
             )
     except ObjectNotFoundError as error:
