@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from api.json_schema import schema_of
 from api.problems import ProblemError, from_job_error
-from api.uploads import read_json
+from api.streams import read_json
 from jobs.errors import FieldError, JobError, pointer_to
 
 M = TypeVar("M", bound=BaseModel)

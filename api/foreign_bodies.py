@@ -9,7 +9,8 @@ from starlette.requests import Request
 
 from api.base64_parts import Base64Part
 from api.problems import ProblemError
-from api.uploads import FILE_FIELD, MAX_TEXT_BYTES, Form, duplicate, load_json, new_upload, read_body, read_form
+from api.streams import MAX_TEXT_BYTES, duplicate, load_json, read_body
+from api.uploads import FILE_FIELD, Form, new_upload, read_form
 
 BASE64_FIELD = "image_file_b64"
 _UNREAD = frozenset({"bg_image_file"})

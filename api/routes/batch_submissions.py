@@ -22,8 +22,9 @@ from api.idempotency import Answer, IdempotencyKey, make_ticket
 from api.json_schema import schema_of
 from api.openapi import problems
 from api.routes.batches import BatchId
+from api.streams import read_json
 from api.submission import CancelAfter, put_cancel_after
-from api.uploads import Form, read_form, read_json
+from api.uploads import Form, read_form
 from api.waiting import (
     Prefer,
     look_at_batch_in,

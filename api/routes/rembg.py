@@ -9,7 +9,8 @@ from api.context import InContext
 from api.drop_in import run
 from api.problems import ProblemError
 from api.routes.files import chunks
-from api.uploads import Form, duplicate, read_form
+from api.streams import duplicate
+from api.uploads import Form, read_form
 from jobs import keys
 from jobs.keys import Scope
 from jobs.rembg import translate
