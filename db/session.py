@@ -24,8 +24,8 @@ _LOST_LINK: dict[str, int] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
-"""A network path that silently carries nothing any more is noticed within half a minute, by both ends: TCP alone would
-wait for a quarter of an hour, with a job in its hands here and a row's lock there. Seconds, and milliseconds."""
+"""A network path that silently carries nothing any more is noticed after about half a minute, by both ends: TCP alone
+would wait for a quarter of an hour, with a job in its hands here and a row's lock there. Seconds, and milliseconds."""
 
 _SERVER: dict[str, str | int] = {
     "timezone": "utc",

@@ -45,6 +45,11 @@ class OtherHost:
         """A `packshot` command over there."""
         return start_here(arguments, environment, log, prefix=("ip", "netns", "exec", self.name))
 
+    def ask_over_there(self, code: str, *arguments: str) -> "subprocess.Popen[str]":
+        """Python code over there, with pipes to talk to it."""
+        command = ["ip", "netns", "exec", self.name, sys.executable, "-c", code, *arguments]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
     def cut(self) -> None:
         """The switch carries nothing to it any more, and tells nobody: connections stay open and silent."""
         _ip("-n", self.switch, "link", "set", "far", "nomaster")

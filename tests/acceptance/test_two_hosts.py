@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from sqlalchemy import text
 
 from cli.ports import free_port
 from cli.processes import settings_environment
@@ -39,6 +40,21 @@ from tests.receivers import Receiver, reply
 from tests.s3_server import CREDENTIALS, S3Server
 
 LEASE_S = 8.0
+NOTICED_S = 45.0
+_ASK_LATER = """
+import sys, time
+from db.session import DATABASE_AWAY, build_engine
+connection = build_engine(sys.argv[1]).connect()
+print(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar(), flush=True)
+connection.commit()
+input()
+begun = time.monotonic()
+try:
+    connection.exec_driver_sql("SELECT 1")
+except DATABASE_AWAY:
+    print(time.monotonic() - begun, flush=True)
+"""
+"""Holds a connection, uses it again when told, and tells how long its failure took."""
 LONG_CUT_S = 45.0
 """Longer than leases live and than a silent connection is believed in."""
 
@@ -196,6 +212,28 @@ def test_a_cable_cut_in_mid_work_loses_nothing(hosts: Hosts, cut_s: float) -> No
     took_s = hosts.wait_final(ids, timeout_s=180)
     print(f"cut for {cut_s:.0f} s; {len(ids) - before['succeeded']} jobs were left, done {took_s:.0f} s after")  # noqa: T201 - the figure that it is run for
     hosts.check(ids)
+
+
+def test_both_ends_notice_a_silent_cable(hosts: Hosts) -> None:
+    url = hosts.settings.require_database_url()
+    far = hosts.other.ask_over_there(_ASK_LATER, url)
+    backend = int(far.stdout.readline())
+    hosts.other.cut()
+    begun = time.monotonic()
+    far.stdin.write("go\n")
+    far.stdin.flush()
+    client_s = float(far.stdout.readline())
+    assert client_s < NOTICED_S
+    with hosts.sessions() as session:
+        while session.scalar(text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid"), {"pid": backend}):
+            assert time.monotonic() - begun < NOTICED_S
+            time.sleep(0.5)
+    server_s = time.monotonic() - begun
+    print(f"silence was noticed after {client_s:.0f} s there, {server_s:.0f} s here")  # noqa: T201 - the figure that it is run for
+    hosts.other.mend()
+    assert far.wait(10) == 0
+    far.stdin.close()
+    far.stdout.close()
 
 
 def test_an_idle_worker_behind_a_cut_finds_what_came_meanwhile(hosts: Hosts) -> None:
