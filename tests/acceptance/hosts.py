@@ -1,6 +1,7 @@
 """Two hosts on one machine: this one, and a network namespace behind a switch. Linux, as root."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -99,7 +100,7 @@ def networked_database(folder: Path) -> Iterator[str]:
     try:
         yield f"postgresql://postgres:secret@{HERE}:{port}/postgres"
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # fast: who is connected is not waited for
         server.wait()
 
 

@@ -89,9 +89,10 @@ class Hosts:
                 for kind in ("gpu", "io", "sweeper")
             ),
         ]
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 240
         while {"gpu", "io", "sweeper"} - self.beating(within_s=3):
             assert time.monotonic() < deadline, "the workers never came up"
+            assert {each.poll() for each in self.processes} == {None}, f"one fell: see the logs in {self.folder}"
             time.sleep(0.2)
         conversions.keep(self.folder / "there")
 
