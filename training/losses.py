@@ -23,9 +23,7 @@ def boundary_weight(targets: Tensor, radius_px: int, gain: float) -> Tensor:
 def edge_band(maps: Tensor, radius_px: int) -> Tensor:
     """Highest minus lowest value within `radius_px`: 1 along a hard edge, 0 on flat ground."""
     size = 2 * radius_px + 1
-    highest = functional.max_pool2d(maps, size, stride=1, padding=radius_px)
-    lowest = -functional.max_pool2d(-maps, size, stride=1, padding=radius_px)
-    return highest - lowest
+    return _highest(maps, size) + _highest(-maps, size)
 
 
 def weighted_bce(logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
@@ -66,9 +64,7 @@ def dissimilarity(alpha: Tensor, targets: Tensor, window_px: int = 11) -> Tensor
 def boundary_miss(alpha: Tensor, targets: Tensor, radius_px: int = 2) -> Tensor:
     """1 - F-measure of the edges, each allowed to lie `radius_px` off (Bokhovkin and Burnaev 2019)."""
     ours, theirs = edge_band(alpha, 1), edge_band(targets, 1)
-    near_ours, near_theirs = (
-        functional.max_pool2d(each, 2 * radius_px + 1, stride=1, padding=radius_px) for each in (ours, theirs)
-    )
+    near_ours, near_theirs = (_highest(each, 2 * radius_px + 1) for each in (ours, theirs))
     small = 1e-4
     precision = ((ours * near_theirs).mean(_AREA) + small) / (ours.mean(_AREA) + small)
     recall = ((theirs * near_ours).mean(_AREA) + small) / (theirs.mean(_AREA) + small)
@@ -92,7 +88,7 @@ def alpha_error(alpha: Tensor, targets: Tensor, levels: int = 4) -> Tensor:
 def part_targets(targets: Tensor, radius_px: int) -> tuple[Tensor, Tensor]:
     """Body: what is left after eroding by `radius_px`. Rim: the rest, so edges and whatever is thin."""
     size = 2 * radius_px + 1
-    body = -functional.max_pool2d(-targets, size, stride=1, padding=radius_px)
+    body = -_highest(-targets, size)
     return body, targets - body
 
 
@@ -126,6 +122,12 @@ def _parts_loss(parts: Sequence[Tensor], targets: Tensor) -> Tensor:
     plain = torch.ones_like(targets)
     body, rim = (weighted_bce(part.float(), want, plain) for part, want in zip(parts, wanted, strict=True))
     return body + rim
+
+
+def _highest(maps: Tensor, size_px: int) -> Tensor:
+    """Highest value in a square window: along the rows, then along the columns."""
+    rows = functional.max_pool2d(maps, (1, size_px), stride=1, padding=(0, size_px // 2))
+    return functional.max_pool2d(rows, (size_px, 1), stride=1, padding=(size_px // 2, 0))
 
 
 def _window_mean(maps: Tensor, window_px: int) -> Tensor:

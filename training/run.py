@@ -17,6 +17,7 @@ from training.checkpoints import epochs_done, export_run, load_start
 from training.cutouts import is_cutout
 from training.data import RunData
 from training.dataset import OTHER_PHOTOS
+from training.folding import fold_frozen_norms
 from training.manifest import LICENCE_CLASSES, ManifestError, Row, check_rows, read_manifest, select
 from training.prepare import SCENE_GROUPS, training_rows, validation_rows
 from training.pretrained import load_imagenet_encoder
@@ -72,6 +73,8 @@ def train(
     last = run_dir / f"{LAST}.ckpt"
     if not last.is_file():
         fill(task, recipe, start_from, report)
+    if recipe.batchnorm != "train":
+        fold_frozen_norms(task.network.encoder.eval())
     data = RunData(recipe, rows, cache_dir)
     is_first = run_phases(recipe, task, data, run_dir, machines, report, watchers)
     return export_run(run_dir, recipe) if is_first else None
