@@ -79,7 +79,7 @@ def _activate(norm: Any, images: Tensor) -> Tensor:
 
 
 def _depthwise(*arguments: Any) -> Tensor:
-    return cast("Tensor", _DepthwiseConv.apply(*arguments))  # type: ignore[no-untyped-call]
+    return cast("Tensor", _DepthwiseConv.apply(*arguments))
 
 
 class _DepthwiseConv(torch.autograd.Function):
