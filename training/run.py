@@ -73,8 +73,8 @@ def train(
     last = run_dir / f"{LAST}.ckpt"
     if not last.is_file():
         fill(task, recipe, start_from, report)
-    if recipe.batchnorm != "train":
-        fold_frozen_norms(task.network.encoder.eval())
+    if recipe.batchnorm != "train" and not fold_frozen_norms(task.network.encoder.eval()):
+        report(f"batch norm of {recipe.model.encoder} stays apart from its convolutions: as good, but slower")
     data = RunData(recipe, rows, cache_dir)
     is_first = run_phases(recipe, task, data, run_dir, machines, report, watchers)
     return export_run(run_dir, recipe) if is_first else None
