@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image
 
-from tests.corpus import heif_files, old_files, tiff_files, web_files
+from tests.corpus import deep_tiffs, heif_files, old_files, tiff_files, web_files
 from tests.corpus.sample import Sample, refused
 from tests.photo_files import save
 
@@ -79,6 +79,7 @@ FAMILIES: dict[str, Callable[[], Iterator[Sample]]] = {
     "web": web_files.samples,
     "old": old_files.samples,
     "tiff": tiff_files.samples,
+    "deep tiff": deep_tiffs.samples,
     "heif": heif_files.samples,
     "damaged": samples,
 }

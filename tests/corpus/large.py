@@ -73,6 +73,7 @@ def heif(channels: int) -> bytes:
 
 BOMBS: dict[str, Callable[[], bytes]] = {
     "TIFF of 16 bit RGBA in one strip": lambda: empty_tiff(16, 2, 4, (2,)),
+    "TIFF of 16 bit CMYK with alpha": lambda: empty_tiff(16, 5, 5, (2,)),
     "GIF": lambda: save(Image.new("P", (HW[1], HW[0]), 3), "GIF"),
     "HEIF of 196 tiles": lambda: tiles(b"hvc1"),
     "AVIF of 196 tiles": lambda: tiles(b"av01"),
@@ -83,6 +84,8 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 PHOTOS: dict[str, Callable[[], bytes]] = {
     **BOMBS,
     "TIFF of CMYK in one strip": lambda: empty_tiff(8, 5, 4),
+    "TIFF of CMYK with alpha": lambda: empty_tiff(8, 5, 5, (2,)),
+    "TIFF of 16 bit RGB, premultiplied": lambda: empty_tiff(16, 2, 4, (1,)),
     "JPEG": lambda: save(smooth(3), "JPEG"),
     "JPEG, progressive": lambda: save(smooth(3), "JPEG", progressive=True),
     "JPEG, CMYK": lambda: save(Image.fromarray(smooth(4), "CMYK"), "JPEG"),

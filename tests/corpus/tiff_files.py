@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -82,15 +83,14 @@ def _depths() -> Iterator[Sample]:
             deep = tiff(Page(deepened(GREY), BLACK_IS_ZERO, bits=16, compression=compression), order=order)
             yield Sample(f"tiff-{order}-grey-16-{compression}", deep, as_rgb(GREY))
             deep = tiff(Page(deepened(PICTURE), RGB, bits=16, compression=compression), order=order)
-            yield Sample(f"tiff-{order}-rgb-16-{compression}", deep, PICTURE, within=1)
+            yield Sample(f"tiff-{order}-rgb-16-{compression}", deep, PICTURE)
         yield Sample(
             f"tiff-{order}-rgb-16-planes",
             tiff(Page(deepened(PICTURE), RGB, bits=16, planar=2, compression=8), order=order),
             PICTURE,
-            within=1,
         )
         yield Sample(
-            f"tiff-{order}-cmyk-16", tiff(Page(deepened(INKS), CMYK, bits=16), order=order), plain_cmyk(INKS), within=2
+            f"tiff-{order}-cmyk-16", tiff(Page(deepened(INKS), CMYK, bits=16), order=order), plain_cmyk(INKS), within=1
         )
     white = 65535 - deepened(GREY)
     yield Sample("tiff-grey-16-white-is-0", tiff(Page(white, 0, bits=16)), as_rgb(GREY))
@@ -114,7 +114,7 @@ def _alpha() -> Iterator[Sample]:
             unknown = tiff(Page(rgba, RGB, extra=[0], compression=compression), order=order)
             yield Sample(f"tiff-{order}-rgbx-{compression}", unknown, PICTURE)
             deep = tiff(Page(deepened(rgba), RGB, extra=[2], bits=16, compression=compression), order=order)
-            yield Sample(f"tiff-{order}-rgba-16-{compression}", deep, PICTURE, ALPHA, within=1)
+            yield Sample(f"tiff-{order}-rgba-16-{compression}", deep, PICTURE, ALPHA)
         grey = tiff(Page(np.dstack([GREY, ALPHA]), BLACK_IS_ZERO, extra=[2]), order=order)
         yield Sample(f"tiff-{order}-grey-alpha", grey, as_rgb(GREY), ALPHA)
     half = np.full(HW, 128, np.uint8)
@@ -213,7 +213,8 @@ def _refused() -> Iterator[Sample]:
     yield no("raw-colours", Page(GREY, 32803))
     yield no("dng", Page(PICTURE, RGB, more={50706: ("B", [1, 4, 0, 0])}))
     yield no("raw-with-thumbnail-first", Page(PICTURE, RGB, more={254: ("I", [1])}))
-    yield no("grey-alpha-16", Page(deepened(np.dstack([GREY, ALPHA])), BLACK_IS_ZERO, bits=16, extra=[2]))
+    yield no("lab-16", Page(deepened(PICTURE), LAB, bits=16))
+    yield no("grey-16-of-three", Page(deepened(PICTURE), BLACK_IS_ZERO, bits=16, extra=[2, 0]))
     yield no("too-few-channels", Page(PICTURE[..., :2], RGB))
     yield no("ycbcr-subsampled", Page(PICTURE, YCBCR, more={530: ("H", [2, 2])}))
     yield no("fax-of-colours", Page(PICTURE, RGB, more={259: ("H", [4])}))
@@ -221,10 +222,18 @@ def _refused() -> Iterator[Sample]:
     yield no("no-width", Page(PICTURE, RGB, more={256: ("s", b"wide")}), "failed_to_read_image")
     yield no("far-too-wide", Page(PICTURE, RGB, more={256: ("I", [16_384])}), "resolution_too_high")
     yield no(
-        "far-too-large", Page(PICTURE, RGB, more={256: ("I", [9_000]), 257: ("I", [9_000])}), "resolution_too_high"
+        "far-too-large",
+        Page(PICTURE, RGB, more={tag: ("I", [9_000]) for tag in (256, 257, 278)}),
+        "resolution_too_high",
     )
-    yield no("2^32", Page(PICTURE, RGB, more={256: ("I", [2**32 - 1]), 257: ("I", [2**32 - 1])}), "resolution_too_high")
+    yield no(
+        "2^32", Page(PICTURE, RGB, more={tag: ("I", [2**32 - 1]) for tag in (256, 257, 278)}), "resolution_too_high"
+    )
     twice = tiff(Page(PICTURE, RGB, more={256: ("I", [WIDTH_TWICE])}))
     yield refused("tiff-wider-than-its-data", twice, "failed_to_read_image", at_header=False)
+    for name, shape in (("strips", {}), ("planes", {"planar": 2}), ("tiles", {"tile_hw": (16, 16)})):
+        few = Page(PICTURE, RGB, more={257: ("I", [HW[0] * 10])}, **shape)
+        rows = {} if "tile_hw" in shape else {278: ("I", [HW[0]])}
+        yield no(f"too-few-{name}", replace(few, more=few.more | rows), "failed_to_read_image")
     huge = {322: ("I", [1 << 16]), 323: ("I", [1 << 16])}
     yield no("huge-tiles", Page(PICTURE, RGB, tile_hw=(16, 16), more=huge), "failed_to_read_image")

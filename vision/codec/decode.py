@@ -17,6 +17,7 @@ from vision.codec.heif import read_heif
 from vision.codec.named_colours import profile_for
 from vision.codec.planes import planes_of
 from vision.codec.signature import InputFormat
+from vision.codec.tiff_samples import read_samples
 from vision.errors import ImageError
 
 AlphaPlane: TypeAlias = NDArray[np.uint8]
@@ -73,7 +74,7 @@ def decode(data: bytes, limits: Limits, allocate: Allocate = _empty, animated: A
     """
     header = probe(data, limits, animated=animated)
     try:
-        colour, alpha, facts = _read_heif(data, header) if header.format == "heif" else _read(data, header)
+        colour, alpha, facts = _reader_of(header)(data, header)
     except BOMBS as error:
         raise ImageError("resolution_too_high", "The file holds far more pixels than its header claims.") from error
     except UNREADABLE as error:
@@ -81,7 +82,8 @@ def decode(data: bytes, limits: Limits, allocate: Allocate = _empty, animated: A
         raise ImageError("failed_to_read_image", detail) from error
     if alpha is not None and alpha.getextrema() == (255, 255):
         alpha = None
-    turn = 1 if header.format in _TURNED_BY_THEIR_READER else facts.orientation
+    is_turned = header.format in _TURNED_BY_THEIR_READER and not header.by_samples
+    turn = 1 if is_turned else facts.orientation
     return Decoded(
         image=_pixels(_turn(colour, turn), allocate),
         alpha=None if alpha is None else _pixels(_turn(alpha, turn), allocate),
@@ -90,6 +92,12 @@ def decode(data: bytes, limits: Limits, allocate: Allocate = _empty, animated: A
 
 
 _Read: TypeAlias = tuple[Image.Image, Image.Image | None, DecodeFacts]
+
+
+def _reader_of(header: ImageHeader) -> Callable[[bytes, ImageHeader], _Read]:
+    if header.by_samples:
+        return _read_tiff_samples
+    return _read_heif if header.format == "heif" else _read
 
 
 def _read(data: bytes, header: ImageHeader) -> _Read:
@@ -118,6 +126,13 @@ def _read_heif(data: bytes, header: ImageHeader) -> _Read:
     colour, alpha = planes_of(picture, header, data)
     colour, icc = to_srgb(colour, profile_for({"icc_profile": icc_profile}, header))
     return colour, alpha, DecodeFacts(header.format, picture.mode, header.bits, header.orientation, icc)
+
+
+def _read_tiff_samples(data: bytes, header: ImageHeader) -> _Read:
+    stored, alpha, icc_profile = read_samples(data, is_inverted=header.is_inverted)
+    mode = stored.mode if alpha is None else f"{stored.mode}A"
+    colour, icc = to_srgb(stored, icc_profile)
+    return colour, alpha, DecodeFacts(header.format, mode, header.bits, header.orientation, icc)
 
 
 def _turn(plane: Image.Image, orientation: int) -> Image.Image:

@@ -67,7 +67,7 @@ class ImageHeader:
     """Claims of the header. `width_px` and `height_px` are as stored (of the `crop`, if any), `upright_hw` as shown.
 
     `orientation`: EXIF's number, wherever the format keeps it. `frames` is counted up to 2, pages are frames.
-    `bits` and `is_inverted` are those of a TIFF, `crop` and `primaries` those of AVIF and HEIF.
+    `bits`, `is_inverted` and `by_samples` are those of a TIFF, `crop` and `primaries` those of AVIF and HEIF.
     """
 
     format: InputFormat
@@ -77,6 +77,7 @@ class ImageHeader:
     frames: int = 1
     bits: int = 8
     is_inverted: bool = False
+    by_samples: bool = False
     crop: Crop | None = None
     primaries: Primaries = "srgb"
 

@@ -26,9 +26,6 @@ def planes_of(image: Image.Image, header: ImageHeader, data: bytes) -> Planes:
     """The planes of a picture that Pillow has read whole; `data` is its file. ImageError failed_to_read_image."""
     if header.format == "png" and data[_PNG_BITS] == 16:  # noqa: PLR2004
         return _deep_png(data, image.info.get("transparency"))
-    if image.mode.startswith("I;16"):
-        levels = to_8_bits(np.asarray(image))
-        return Image.fromarray(255 - levels if header.is_inverted else levels), None
     if header.is_inverted and image.mode == "CMYK":
         image = Image.merge("CMYK", [band.point(_NEGATIVE) for band in image.split()])
     colour, alpha = _split(image)
