@@ -16,8 +16,13 @@ def bmp(
     compression: int = 0,
     masks: Sequence[int] = (),
     top_down: bool = False,
+    profile: bytes = b"",
+    space: int = 0,
 ) -> bytes:
-    """`rows` from the top, each as its bytes without padding; or ready data. `palette` (N, 3) RGB."""
+    """`rows` from the top, each as its bytes without padding; or ready data. `palette` (N, 3) RGB.
+
+    `profile` stands at the end, and is named by a header of 124 bytes whose colour space `space` is 0x4D424544.
+    """
     if isinstance(rows, bytes):
         pixels = rows
     else:
@@ -37,7 +42,11 @@ def bmp(
         head += struct.pack(f"<{len(masks)}I", *masks)
         head = head.ljust(header, b"\0")
     offset = 14 + len(head) + len(colours)
-    return b"BM" + struct.pack("<IHHI", offset + len(pixels), 0, 0, offset) + head + colours + pixels
+    if header == 124:
+        end = struct.pack("<II", offset - 14 + len(pixels), len(profile))
+        head = head[:56] + struct.pack("<I", space) + head[60:112] + end + head[120:]
+    body = colours + pixels + profile
+    return b"BM" + struct.pack("<IHHI", 14 + len(head) + len(body), 0, 0, offset) + head + body
 
 
 def rle8(indices: np.ndarray) -> bytes:

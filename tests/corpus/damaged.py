@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image
 
-from tests.corpus import deep_tiffs, heif_files, old_files, tiff_files, web_files
+from tests.corpus import deep_tiffs, heif_files, old_files, png_colours, tiff_files, web_files
 from tests.corpus.sample import Sample, refused
 from tests.photo_files import save
 
@@ -77,6 +77,7 @@ def _others() -> Iterator[Sample]:
 
 FAMILIES: dict[str, Callable[[], Iterator[Sample]]] = {
     "web": web_files.samples,
+    "png colours": png_colours.samples,
     "old": old_files.samples,
     "tiff": tiff_files.samples,
     "deep tiff": deep_tiffs.samples,

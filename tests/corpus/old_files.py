@@ -7,8 +7,9 @@ from PIL import Image
 
 from tests.corpus.bmps import bmp, rle4, rle8
 from tests.corpus.gifs import Frame, gif
+from tests.corpus.profiles import p3_profile, p3_profile_to_srgb
 from tests.corpus.sample import Sample, alpha_ramp, as_rgb, drawing, grey_of, refused
-from tests.photo_files import quadrants, save
+from tests.photo_files import adobe_rgb_profile, adobe_rgb_to_srgb, quadrants, save
 
 PICTURE = drawing()
 HEIGHT, WIDTH = HW = PICTURE.shape[:2]
@@ -23,6 +24,7 @@ def samples() -> Iterator[Sample]:
     yield from _bmp_depths()
     yield from _bmp_fields()
     yield from _bmp_runs()
+    yield from _bmp_colours()
     yield from _bmp_refused()
     yield from _gifs()
     yield from _gif_frames()
@@ -91,6 +93,31 @@ def _bmp_runs() -> Iterator[Sample]:
         yield Sample(f"bmp-rle4-{name}", data, COLOURS[indices >> 4])
     cut = bmp(rle8(INDICES)[:200], (WIDTH, HEIGHT), 8, compression=1, palette=COLOURS)
     yield refused("bmp-rle8-cut", cut, "failed_to_read_image", at_header=False)
+
+
+def _bmp_colours() -> Iterator[Sample]:
+    """Embedded profiles count; names of profiles elsewhere, and an embedded one of an older header, do not."""
+    calm = np.clip(PICTURE, 60, 200)
+    rows, wh = _rows(calm[..., ::-1].copy()), (WIDTH, HEIGHT)
+    embedded, linked, srgb = 0x4D424544, 0x4C494E4B, 0x73524742
+    adobe = adobe_rgb_profile()
+    wide = bmp(rows, wh, 24, header=124, profile=adobe, space=embedded)
+    yield Sample("bmp-adobe-rgb", wide, adobe_rgb_to_srgb(calm), within=2, icc="converted")
+    palette = np.clip(COLOURS, 60, 200)
+    data = bmp(_rows(INDICES), wh, 8, header=124, palette=palette, profile=p3_profile(), space=embedded)
+    yield Sample("bmp-palette-p3", data, p3_profile_to_srgb(palette[INDICES]), within=4, icc="converted")
+    for name, space, profile, icc in (
+        ("broken", embedded, adobe[:150], "broken"),
+        ("none", embedded, b"", "none"),
+        ("linked", linked, b"c:\\camera.icc\0", "none"),
+        ("srgb", srgb, adobe, "none"),
+        ("calibrated", 0, adobe, "none"),
+    ):
+        data = bmp(rows, wh, 24, header=124, profile=profile, space=space)
+        yield Sample(f"bmp-profile-{name}", data, calm, icc=icc)
+    far = bytearray(wide)
+    far[14 + 112 : 14 + 120] = b"\xff" * 8
+    yield Sample("bmp-profile-behind-the-end", bytes(far), calm, icc="none")
 
 
 def _bmp_refused() -> Iterator[Sample]:

@@ -110,7 +110,7 @@ def _read(data: bytes, header: ImageHeader) -> _Read:
             raise ValueError("Pillow reads another size than the header claims")
         image.load()
         colour, alpha = planes_of(image, header, data)
-        colour, icc = to_srgb(colour, profile_for(image.info, header))
+        colour, icc = to_srgb(colour, profile_for(image.info, header, data))
         # Again, as the pixels have been read now: a PNG may keep its EXIF behind them.
         orientation = orientation_of(image) if header.format in _IN_EXIF else header.orientation
         bits = data[_PNG_BITS_AT] if header.format == "png" else header.bits
@@ -124,7 +124,7 @@ def _read(data: bytes, header: ImageHeader) -> _Read:
 def _read_heif(data: bytes, header: ImageHeader) -> _Read:
     picture, icc_profile = read_heif(data, header.upright_hw)
     colour, alpha = planes_of(picture, header, data)
-    colour, icc = to_srgb(colour, profile_for({"icc_profile": icc_profile}, header))
+    colour, icc = to_srgb(colour, profile_for({"icc_profile": icc_profile}, header, data))
     return colour, alpha, DecodeFacts(header.format, picture.mode, header.bits, header.orientation, icc)
 
 

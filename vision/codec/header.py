@@ -12,6 +12,7 @@ from PIL import Image
 
 from vision.codec import bmff, gif, tiff
 from vision.codec.bmff import Crop, Primaries
+from vision.codec.png_colours import check_range
 from vision.codec.signature import SIGNATURE_BYTES, InputFormat, format_of
 from vision.errors import ImageError
 
@@ -158,6 +159,8 @@ def _read(stream: BinaryIO, found: InputFormat, size_bytes: int) -> ImageHeader:
         if found in {"avif", "heif"}:
             claims = vars(bmff.read_claims(stream, size_bytes))
             return ImageHeader(claims.pop("codec"), **claims)
+        if found == "png":
+            check_range(stream)
         with Image.open(stream, formats=(PILLOW_NAMES[found],)) as image:
             return ImageHeader(
                 format=found,
