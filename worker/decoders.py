@@ -28,7 +28,7 @@ from worker.decode_child import LENGTH_BYTES, READY
 
 COMMAND: Final = (sys.executable, "-m", "worker.decode_child")
 MEMORY_BYTES: Final = 1_500 * 1024 * 1024
-"""Private memory of a child. 50 MP need 0.6 GB as JPEG, 1.1 GB as WebP with alpha, 1.3 GB as 16 bit RGBA PNG."""
+"""Private memory of a child. 50 MP need 0.6 GB as JPEG, 1.1 GB as WebP with alpha or 16 bit CMYK TIFF with alpha."""
 _START_TIMEOUT_S: Final = 120.0
 _STOP_TIMEOUT_S: Final = 5.0
 _TRIES: Final = 2

@@ -12,6 +12,7 @@ from PIL import Image
 from vision.arrays import RgbImage
 from vision.codec.bmff import without_exif
 from vision.codec.colour import IccFact, to_srgb
+from vision.codec.deep_png import BITS_AT
 from vision.codec.header import BOMBS, PILLOW_NAMES, UNREADABLE, Animated, ImageHeader, Limits, orientation_of, probe
 from vision.codec.heif import read_heif
 from vision.codec.named_colours import profile_for
@@ -37,7 +38,6 @@ _STRIP_ROWS: Final = 128
 _IN_EXIF: Final = frozenset({"jpeg", "png", "webp"})
 """Formats whose orientation stands in their EXIF."""
 _TURNED_BY_THEIR_READER: Final = frozenset({"tiff", "heif"})
-_PNG_BITS_AT: Final = 24
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _read(data: bytes, header: ImageHeader) -> _Read:
         colour, icc = to_srgb(colour, profile_for(image.info, header, data))
         # Again, as the pixels have been read now: a PNG may keep its EXIF behind them.
         orientation = orientation_of(image) if header.format in _IN_EXIF else header.orientation
-        bits = data[_PNG_BITS_AT] if header.format == "png" else header.bits
+        bits = data[BITS_AT] if header.format == "png" else header.bits
         facts = DecodeFacts(header.format, image.mode, bits, orientation, icc)
     if header.crop is not None:
         box = header.crop[:4]

@@ -128,21 +128,6 @@ def deep_rows(levels: np.ndarray) -> bytes:
     return b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
 
 
-@pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
-def test_sixteen_bits_are_rounded(colour_type: int, channels: int) -> None:
-    levels = np.random.default_rng(0).integers(0, 65536, (20, 30, channels))
-    decoded = read(raw_png((30, 20), 16, colour_type, deep_rows(levels)))
-    expected = np.floor(levels * (255 / 65535) + 0.5).astype(np.uint8)
-    colours = expected[..., :3] if channels >= 3 else expected[..., :1].repeat(3, axis=2)
-    assert np.array_equal(decoded.image, colours)
-    assert decoded.facts.bits == 16
-    if channels in {2, 4}:
-        assert decoded.alpha is not None
-        assert np.array_equal(decoded.alpha, expected[..., -1])
-    else:
-        assert decoded.alpha is None
-
-
 @pytest.mark.parametrize(("bits", "colour_type"), [(8, 0), (8, 2), (16, 0), (16, 2)])
 def test_one_transparent_colour(bits: int, colour_type: int) -> None:
     channels = {0: 1, 2: 3}[colour_type]
