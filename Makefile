@@ -53,9 +53,7 @@ format: $(STAMP) ## Put the code into its one format
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-# Atheris has no wheels for every Python: it is no part of the checks, whose short version is hypothesis alone.
 fuzz: $(STAMP) ## Fuzz the codec with Atheris for FUZZ_S seconds (300); what it finds lies in out/fuzz
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore atheris==3.0.0
 	$(BIN)/python -m tests.fuzz.codec out/fuzz/corpus -artifact_prefix=out/fuzz/ -max_len=20000 -timeout=20 \
 	    -rss_limit_mb=3000 -max_total_time=$(or $(FUZZ_S),300)
 

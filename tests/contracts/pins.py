@@ -37,11 +37,23 @@ def reached(extras: frozenset[str]) -> set[str]:
     return set(found)
 
 
+def elsewhere() -> set[str]:
+    """Names of what Packshot asks for on other machines or Pythons than this one."""
+    names = set()
+    for text in requires("packshot") or []:
+        requirement = Requirement(text)
+        if requirement.marker and not any(requirement.marker.evaluate({"extra": extra}) for extra in EXTRAS):
+            names.add(canonicalize_name(requirement.name))
+    return names - reached(EXTRAS)
+
+
 def unmet() -> list[str]:
     """Requirements of Packshot with all extras that what is installed does not meet."""
     lines = []
     for text in requires("packshot") or []:
         requirement = Requirement(text)
+        if canonicalize_name(requirement.name) in elsewhere():
+            continue
         if not requirement.specifier.contains(version(requirement.name), prereleases=True):
             lines.append(f"{text}, installed: {version(requirement.name)}")
     return lines
