@@ -50,9 +50,10 @@ def elsewhere() -> set[str]:
 def unmet() -> list[str]:
     """Requirements of Packshot with all extras that what is installed does not meet."""
     lines = []
+    for_others = elsewhere()
     for text in requires("packshot") or []:
         requirement = Requirement(text)
-        if canonicalize_name(requirement.name) in elsewhere():
+        if canonicalize_name(requirement.name) in for_others:
             continue
         if not requirement.specifier.contains(version(requirement.name), prereleases=True):
             lines.append(f"{text}, installed: {version(requirement.name)}")
