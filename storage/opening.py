@@ -23,11 +23,16 @@ def open_storage(settings: Settings) -> Storage:
     if settings.storage.scheme == "file":
         return LocalStorage(settings.files_path)
     bucket = _bucket(settings, settings.storage_endpoint)
-    signer = None
-    if settings.storage_links:
-        public = settings.storage_public_endpoint
-        signer = bucket if public is None else _bucket(settings, public)
-    return ObjectStorage(bucket, signer=signer)
+    return ObjectStorage(bucket, signer=_signer(settings, bucket))
+
+
+def _signer(settings: Settings, bucket: Signer) -> Signer | None:
+    """What makes URLs, if anything shall and can: obstore signs Google's for Google's own host and for no other."""
+    public = settings.storage_public_endpoint
+    is_elsewhere = (public or settings.storage_endpoint) is not None
+    if not settings.storage_links or (settings.storage.scheme == "gs" and is_elsewhere):
+        return None
+    return bucket if public is None else _bucket(settings, public)
 
 
 class _Given(TypedDict):

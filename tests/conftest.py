@@ -14,6 +14,7 @@ from cli.embedded import EmbeddedBroker, EmbeddedDatabase
 from config.settings import Settings
 from db.migrate import upgrade
 from db.session import Sessions, build_engine, build_sessions
+from tests.google_server import GoogleServer
 from tests.s3_server import CREDENTIALS, S3Server
 
 _NUMBERS = itertools.count(1)
@@ -108,4 +109,21 @@ def s3_bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv(name, value)
     bucket = f"bucket-{next(_NUMBERS)}"
     s3_server.make_bucket(bucket)
+    return bucket
+
+
+@pytest.fixture(scope="session")
+def google_server() -> Iterator[GoogleServer]:
+    with tempfile.TemporaryDirectory(prefix="packshot-test-", ignore_cleanup_errors=True) as folder:
+        server = GoogleServer(Path(folder))
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def google_bucket(google_server: GoogleServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of an empty bucket, and the account that may use it where a store looks for it."""
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT_KEY", google_server.account)
+    bucket = f"bucket-{next(_NUMBERS)}"
+    google_server.make_bucket(bucket)
     return bucket

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -20,14 +21,23 @@ _START_S = 20.0
 class S3Server:
     """Its buckets are folders of `folder`."""
 
-    def __init__(self, folder: Path, *, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        host: str = "127.0.0.1",
+        module: str = "tests.s3_main",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.endpoint = f"http://{host}:{free_port()}"
-        environment = os.environ | {"NANIO_ACCESS_KEY": ACCESS_KEY, "NANIO_SECRET_KEY": SECRET_KEY}
+        keys = {"NANIO_ACCESS_KEY": ACCESS_KEY, "NANIO_SECRET_KEY": SECRET_KEY}
         port = self.endpoint.rsplit(":", 1)[1]
-        command = [sys.executable, "-m", "tests.s3_main", str(folder), host, port]
+        command = [sys.executable, "-m", module, str(folder), host, port]
         with (folder.parent / "nanio.log").open("ab") as log:
-            self._process = subprocess.Popen(command, env=environment, cwd=_ROOT, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                command, env=os.environ | keys | dict(environment or {}), cwd=_ROOT, stdout=log, stderr=log
+            )
         deadline = time.monotonic() + _START_S
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""One suite for every store: a folder, obstore's own in memory, and a bucket of a real S3 server."""
+"""One suite for every store: a folder, obstore's own in memory, a bucket of a real S3 server, one as Google's."""
 
 import io
 import os
@@ -17,15 +17,17 @@ from storage.opening import open_storage
 from storage.port import ObjectNotFoundError, Storage, StorageUnavailableError
 
 
-@pytest.fixture(params=["local", "memory", "s3"])
+@pytest.fixture(params=["local", "memory", "s3", "gs"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     if request.param == "local":
         return LocalStorage(tmp_path / "files")
     if request.param == "memory":
         return ObjectStorage(MemoryStore())
-    bucket = request.getfixturevalue("s3_bucket")
-    server = request.getfixturevalue("s3_server")
-    return open_storage(Settings(storage_url=f"s3://{bucket}/some/prefix", storage_endpoint=server.endpoint))
+    kind = "s3" if request.param == "s3" else "google"
+    bucket = request.getfixturevalue(f"{kind}_bucket")
+    server = request.getfixturevalue(f"{kind}_server")
+    url = f"{request.param}://{bucket}/some/prefix"
+    return open_storage(Settings(storage_url=url, storage_endpoint=server.endpoint))
 
 
 def read(store: Storage, key: str) -> bytes:
