@@ -177,8 +177,8 @@ def overdue(session: Session, *, limit: int) -> Sequence[UUID]:
 
 
 def lock(session: Session, job_id: UUID) -> None:
-    """Lock a job's row until the transaction ends."""
-    session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
+    """Lock a job's row until the transaction ends: before its fetch, its outputs and its PUTs (`db.puts`)."""
+    session.execute(select(Job.id).where(Job.id == job_id).with_for_update(key_share=True))
 
 
 def add_outputs(session: Session, outputs: Sequence[Output]) -> None:

@@ -110,11 +110,6 @@ def settle_fetch(
     return settled is not None
 
 
-def lock_job(session: Session, job_id: UUID) -> None:
-    """Lock a job before its fetch, as canceling does: taken in two orders, the two locks would block each other."""
-    session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
-
-
 def _is_due(table: Table) -> tuple[ColumnElement[bool], ...]:
     return table.status == JobStatus.QUEUED, table.due_at.is_not(None), table.due_at <= func.now()
 

@@ -24,9 +24,15 @@ class Purge:
 
 
 def purge_files(session: Session, job: Job) -> Purge:
-    """Forget a job's files; its matte goes with its last user. The rows' claims end here, the files after commit."""
-    session.execute(delete(Put).where(Put.job_id == job.id))
+    """Forget a job's files; its matte goes with its last user. The rows' claims end here, the files after commit.
+
+    The caller has locked the job; outputs go before PUTs (`db.puts`), the matte comes last. A job whose files are
+    gone is no user of its matte any more and must not wait for it: whoever holds that one may wait for this job.
+    """
+    if job.files_purged_at is not None:
+        return Purge(())
     outputs = session.scalars(delete(Output).where(Output.job_id == job.id).returning(Output.key)).all()
+    session.execute(delete(Put).where(Put.job_id == job.id))
     # A photo out of an upload is the upload's: it goes when that has expired and no job needs it.
     keys = [key for key in (*outputs, None if job.upload_id else job.input_key) if key]
     session.execute(
@@ -59,14 +65,18 @@ def purge_files(session: Session, job: Job) -> Purge:
 
 
 def due_for_purge(session: Session, *, limit: int) -> Sequence[Job]:
-    """Lock finished jobs whose files are past retention, by the database's clock."""
-    return session.scalars(
+    """Lock finished jobs whose files are past retention, by the database's clock.
+
+    In the order of their mattes: two that purge at once take these in one order.
+    """
+    due = session.scalars(
         select(Job)
         .where(Job.expires_at <= func.now(), Job.files_purged_at.is_(None))
         .order_by(Job.expires_at)
         .limit(limit)
-        .with_for_update(skip_locked=True)
-    ).all()
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    return sorted(due, key=lambda job: job.matte_id or job.id)
 
 
 def delete_rows(session: Session, *, older_than: datetime, limit: int) -> int:

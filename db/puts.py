@@ -1,4 +1,11 @@
-"""Queries on PUTs: rows with leases of their own, as in `db.outgoing`."""
+"""Queries on PUTs: rows with leases of their own, as in `db.outgoing`.
+
+Rows of one job are locked in one order everywhere: the job, its fetch, its outputs, its PUTs, its matte. In two orders
+two transactions would wait for each other, and PostgreSQL would end one of them. A further output's maker holds its
+output without the job, so whoever takes a PUT takes its output before (`_lock_outputs`), a purge too (`db.purging`).
+And the second change of an output in one transaction has its foreign key checked, which takes a key share of the job:
+so nobody locks a job that may have further outputs more than FOR NO KEY UPDATE, which lets key shares be.
+"""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -6,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from db.claims import take_turn
@@ -78,6 +85,8 @@ def claim(
 
 def settle(session: Session, put_id: UUID, *, attempt: int, **values: Any) -> Put | None:
     """Record how a try went; None, and nothing recorded, when the attempt is not the last one."""
+    named = select(Put.job_id, Put.name).where(Put.id == put_id).subquery()
+    _lock_outputs(session, (Output.job_id == named.c.job_id) & (Output.name == named.c.name))
     return session.scalar(
         update(Put)
         .where(Put.id == put_id, Put.attempt == attempt, Put.status == PutStatus.PENDING)
@@ -101,6 +110,8 @@ def of_end(session: Session, put: Put) -> Sequence[Put]:
 
 def drop(session: Session, job_ids: Collection[UUID], *, name: str | None = None) -> None:
     """What is left to be put of jobs that have ended, or of their output of that name, is not."""
+    named = Output.job_id.in_(job_ids)
+    _lock_outputs(session, named if name is None else named & (Output.name == name))
     query = update(Put).where(Put.job_id.in_(job_ids), Put.status.in_(_OPEN))
     if name is not None:
         query = query.where(Put.name == name)
@@ -108,6 +119,11 @@ def drop(session: Session, job_ids: Collection[UUID], *, name: str | None = None
         query.values(status=PutStatus.CANCELED, **FINAL).returning(Put.id).execution_options(synchronize_session=False)
     ).all()
     show(session, dropped)
+
+
+def _lock_outputs(session: Session, named: ColumnElement[bool]) -> None:
+    """Before their PUTs, see the module's head. By id: two who lock several do it in one order as well."""
+    session.execute(select(Output.id).where(named).order_by(Output.id).with_for_update(of=Output))
 
 
 def show(session: Session, put_ids: Collection[UUID]) -> None:

@@ -97,7 +97,7 @@ def claim(
 
 def arrive(session: Session, fetch: ClaimedFetch, stored: StoredInput, *, fetch_ms: int) -> bool:
     """The photo is stored: the job is due for a gpu worker. False when the fetch is no longer ours."""
-    outgoing.lock_job(session, fetch.job_id)
+    rows.lock(session, fetch.job_id)
     if not outgoing.settle_fetch(session, fetch.job_id, attempt=fetch.attempt, due_at=None, last_error=None):
         return False
     moved = rows.move(
@@ -122,7 +122,7 @@ def retry_or_fail(
 
     False when the fetch is no longer ours.
     """
-    outgoing.lock_job(session, fetch.job_id)
+    rows.lock(session, fetch.job_id)
     rng = random.Random()
     is_outage = error.code in OUTAGES
     final = not is_outage and (not error.retryable or fetch.tries >= terms.max_tries)

@@ -11,7 +11,6 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db import jobs as job_rows
-from db import outgoing
 from db import puts as rows
 from db.base import JobStatus
 from db.models import Job, Output
@@ -117,7 +116,7 @@ def put_off(session: Session, put: ClaimedPut, pause: timedelta) -> bool:
 
 
 def _settle(session: Session, put: ClaimedPut, **values: Any) -> bool:
-    outgoing.lock_job(session, put.job_id)  # as canceling does: taken in two orders, the locks would block each other
+    job_rows.lock(session, put.job_id)  # before the PUT, as canceling does: `db.puts`
     settled = rows.settle(session, put.id, attempt=put.attempt, **values)
     if settled is None:
         return False

@@ -7,7 +7,7 @@ import pytest
 import structlog
 from sqlalchemy import delete, func, select, text, update
 
-from db import outgoing
+from db import jobs as job_rows
 from db.base import JobStatus
 from db.batches import end_jobs
 from db.models import Job, Output
@@ -82,7 +82,7 @@ def test_a_claim_waits_for_no_cancel(build: Callable[..., World]) -> None:
     with world.io.sessions.begin() as session:
         session.execute(delete(Output).where(Output.job_id == job_id))
     with world.io.sessions.begin() as canceling, world.io.sessions.begin() as session:
-        outgoing.lock_job(canceling, job_id)
+        job_rows.lock(canceling, job_id)
         session.execute(text("SET LOCAL lock_timeout = '1s'"))
         assert len(puts.claim(session, limit=1, lease_s=60)) == 1
     world.again()
