@@ -41,7 +41,7 @@ from dispatch.doorbell import Doorbell
 from jobs.egress import Policy
 from jobs.models import Models, installed_models
 from jobs.registry import Catalog
-from storage.opening import open_storage
+from storage.guarded import open_guarded
 
 # Starlette runs routes in up to forty threads; more connections than this would only wait for the disk together.
 _POOL_SIZE = 10
@@ -68,11 +68,13 @@ def create_app(settings: Settings, *, models: Models | None = None, tracing: Tra
     watcher = Watcher(
         settings.require_database_url(), sessions, poll_s=settings.watch_poll_s, max_waiting=settings.max_waiting
     )
+    storage = open_guarded(settings)
+    metrics.follow(storage)
     context = Context(
         settings=settings,
         sessions=sessions,
         autocommit=build_autocommit(engine),
-        storage=open_storage(settings),
+        storage=storage,
         doorbell=Doorbell(settings, build_celery(settings)),
         catalog=Catalog(sessions, models),
         egress=Policy.from_settings(settings),

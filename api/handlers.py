@@ -71,7 +71,9 @@ def _from_validation(error: RequestValidationError) -> ProblemError:
 
 def _from_storage(error: StorageUnavailableError) -> ProblemError:
     log.warning("storage_unavailable", error=str(error))
-    return ProblemError("storage_unavailable", "The file store can't be reached or is full; try again.")
+    headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    detail = "The file store can't be reached or is full; try again."
+    return ProblemError("storage_unavailable", detail, headers=headers)
 
 
 def _from_database(error: Exception) -> ProblemError:

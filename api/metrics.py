@@ -11,6 +11,8 @@ from db import jobs as rows
 from db import queue_figures, workers
 from db.session import DATABASE_AWAY, Sessions
 from jobs.lanes import Lane
+from storage.breaker import BreakerState
+from storage.guarded import GuardedStorage
 
 _METHODS = frozenset({"GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"})
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -46,6 +48,12 @@ class Metrics:
             registry=self._registry,
         )
         self._registry.register(_Queue(sessions, workers_within_s))
+
+    def follow(self, storage: GuardedStorage) -> None:
+        """Show whether the store is asked."""
+        text = "1 while the file store, which did not answer, is left alone."
+        left = Gauge("packshot_storage_left_alone", text, registry=self._registry)
+        left.set_function(lambda: storage.state is not BreakerState.CLOSED)
 
     def observe(self, method: str, route: str, status: int, took_s: float) -> None:
         """Count one request; `route` is a template, never a path."""

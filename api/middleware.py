@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.limits import rate_limit_headers
 from api.metrics import Metrics
-from config.tracing import CURRENT, Kind, Silent, Span, Tracing, parse_traceparent, trace_id_of
+from config.tracing import CURRENT, Kind, Silent, Span, Tracing, parse_context, trace_id_of
 
 log = structlog.get_logger(__name__)
 
@@ -42,8 +42,8 @@ def request_id_of(scope: MutableMapping[str, Any]) -> str:
 
 def _begin(tracing: Tracing, scope: MutableMapping[str, Any], request_id: str) -> Span:
     """The request as a span of the caller's trace, where the caller names one; `_account` ends it."""
-    given = Headers(scope=scope).getlist("traceparent")
-    parent = parse_traceparent(given[0]) if len(given) == 1 else None
+    headers = Headers(scope=scope)
+    parent = parse_context(headers.getlist("traceparent"), headers.getlist("tracestate"))
     if scope["path"] in _QUIET:
         return _OFF.start("probe", parent=parent)
     return tracing.start(

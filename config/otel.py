@@ -14,9 +14,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from config.tracing import Attributes, Kind, Span
+from config.tracing import Attributes, Kind, Span, headers_of
 
-_HEADER = "traceparent"
 _EXPORT_S = 5.0  # of one request to the collector
 _FORMAT = TraceContextTextMapPropagator()
 
@@ -78,7 +77,7 @@ class _OtelSpan:
     def traceparent(self) -> str | None:
         carrier: dict[str, str] = {}
         _FORMAT.inject(carrier, trace.set_span_in_context(self._span, Context()))
-        return carrier.get(_HEADER)
+        return " ".join(carrier[name] for name in ("traceparent", "tracestate") if carrier.get(name)) or None
 
     def note(self, attributes: Attributes) -> None:
         self._span.set_attributes(attributes)
@@ -104,7 +103,7 @@ class _OtelSpan:
 
 def _context(traceparent: str | None) -> Context:
     """Never the ambient one: a span without a parent begins a trace."""
-    return _FORMAT.extract({_HEADER: traceparent} if traceparent else {}, Context())
+    return _FORMAT.extract(headers_of(traceparent), Context())
 
 
 def _span_context(traceparent: str) -> trace.SpanContext:

@@ -146,6 +146,15 @@ class Settings(BaseSettings):
         gt=0,
         description="Longest that one request to the store may take; none is tried again later than that.",
     )
+    storage_failures: int = Field(
+        default=3,
+        ge=0,
+        description="After so many requests in a row that timed out the store is left alone for a while, by workers "
+        "also after so many jobs in a row whose files it did not take. 0 is never.",
+    )
+    storage_pause_s: float = Field(
+        default=10.0, gt=0, description="How long it is left alone; then one request, or job, tries."
+    )
     storage_links: bool = Field(
         default=True, description="Send downloads on to URLs that the store signed, where it can; else the API streams."
     )

@@ -2,7 +2,8 @@
 
 Off by default: then nothing is recorded, OpenTelemetry is not imported, and a caller's context is passed on as it came.
 A span's parent is always named (there is no ambient one), as the work of one job moves between threads and machines.
-The format is that of W3C Trace Context, https://www.w3.org/TR/trace-context/#traceparent-header.
+The format is that of W3C Trace Context, https://www.w3.org/TR/trace-context/: a `traceparent` and, where the caller's
+tracing system sent one, a space and its `tracestate`. All that is called `traceparent` here may have that at its end.
 """
 
 import re
@@ -19,6 +20,10 @@ Attributes = Mapping[str, str | int | float | bool]
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _INVALID = "ff"
 _FLAGS = 0b11  # sampled, random trace id
+_STATE_KEY = r"[a-z0-9][a-z0-9_*/-]{0,240}(@[a-z][a-z0-9_*/-]{0,13})?"
+_STATE = re.compile(rf"({_STATE_KEY})=[ -+\--<>-~]{{0,255}}[!-+\--<>-~]")
+_STATE_MEMBERS = 32
+_STATE_CHARS = 512  # at least so many have to be passed on
 
 CURRENT: ContextVar[str | None] = ContextVar("traceparent", default=None)
 """The context of the request that is being answered."""
@@ -36,6 +41,33 @@ def parse_traceparent(header: str | None) -> str | None:
     if version == _INVALID or (more and version == "00") or not int(trace_id, 16) or not int(span_id, 16):
         return None
     return f"00-{trace_id}-{span_id}-{int(flags, 16) & _FLAGS:02x}"
+
+
+def parse_context(traceparents: Sequence[str], tracestates: Sequence[str]) -> str | None:
+    """The context that a request's headers of the two names tell; None without exactly one good `traceparent`.
+
+    A malformed `tracestate` is left out, of one that is too long its last members are, as the specification says.
+    """
+    parent = parse_traceparent(traceparents[0]) if len(traceparents) == 1 else None
+    if parent is None:
+        return None
+    members = [member.strip(" \t") for header in tracestates for member in header.split(",")]
+    found = [_STATE.fullmatch(member) for member in members if member]
+    keys = {match[1] for match in found if match}
+    if len(keys) < len(found) or len(found) > _STATE_MEMBERS:
+        return parent
+    state = ",".join(match[0] for match in found if match)
+    while len(state) > _STATE_CHARS:
+        state = state.rpartition(",")[0]
+    return f"{parent} {state}" if state else parent
+
+
+def headers_of(context: str | None) -> dict[str, str]:
+    """The headers that pass a context on; none for none."""
+    if context is None:
+        return {}
+    parent, _, state = context.partition(" ")
+    return {"traceparent": parent, "tracestate": state} if state else {"traceparent": parent}
 
 
 def trace_id_of(traceparent: str) -> str:

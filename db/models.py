@@ -70,6 +70,7 @@ class Claimable:
     attempt: Mapped[int] = mapped_column(Integer, server_default="0")
     retries: Mapped[int] = mapped_column(Integer, server_default="0")  # passing faults so far
     crashes: Mapped[int] = mapped_column(Integer, server_default="0")  # workers lost while they held it
+    outages: Mapped[int] = mapped_column(Integer, server_default="0")  # put back in a row as the store was away
     leased_until: Mapped[datetime | None]
     worker: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -266,5 +267,6 @@ class Fetch(Base):
     host_md5: Mapped[str]  # of the URL's authority: hosts lie evenly, so a claim may begin at any of them
     attempt: Mapped[int] = mapped_column(Integer, server_default="0")  # the fencing token: rises with every claim
     tries: Mapped[int] = mapped_column(Integer, server_default="0")  # claims that were not given back
+    outages: Mapped[int] = mapped_column(Integer, server_default="0")  # given back in a row as the store was away
     due_at: Mapped[datetime | None] = mapped_column(server_default=func.now())  # a lease is a due time in the future
     last_error: Mapped[str | None]

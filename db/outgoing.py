@@ -39,6 +39,7 @@ class TakenFetch:
     traceparent: str | None
     tries: int
     batch_id: UUID | None
+    outages: int
 
 
 def add_fetches(session: Session, job_ids: Sequence[UUID]) -> None:
@@ -73,6 +74,7 @@ def claim_fetches(
             Job.traceparent,
             Fetch.tries,
             Job.batch_id,
+            Fetch.outages,
         )
         .execution_options(synchronize_session=False)
     )
@@ -94,16 +96,21 @@ def settle_fetch(
     attempt: int,
     due_at: datetime | ColumnElement[datetime] | None,
     last_error: str | None,
-    counts: bool = True,
+    is_outage: bool = False,
 ) -> bool:
     """Record how a download went: due again at `due_at`, or never; False when the attempt is not the last one.
 
-    A try that does not count is given back.
+    A try that met an outage is given back.
     """
     settled = session.scalar(
         update(Fetch)
         .where(Fetch.job_id == job_id, Fetch.attempt == attempt)
-        .values(due_at=due_at, last_error=last_error, tries=Fetch.tries - (0 if counts else 1))
+        .values(
+            due_at=due_at,
+            last_error=last_error,
+            tries=Fetch.tries - (1 if is_outage else 0),
+            outages=Fetch.outages + 1 if is_outage else 0,
+        )
         .returning(Fetch.job_id)
         .execution_options(synchronize_session=False)
     )

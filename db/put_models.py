@@ -61,6 +61,7 @@ class Put(Base):
     status: Mapped[PutStatus] = mapped_column(text_enum(PutStatus, "status"), server_default=PutStatus.WAITING.value)
     attempt: Mapped[int] = mapped_column(Integer, server_default="0")  # the fencing token: rises with every claim
     tries: Mapped[int] = mapped_column(Integer, server_default="0")  # claims that were not given back
+    outages: Mapped[int] = mapped_column(Integer, server_default="0")  # given back in a row as the store was away
     due_at: Mapped[datetime | None]  # a lease is a due time in the future
     error_detail: Mapped[str | None]  # of the last try that failed
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

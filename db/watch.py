@@ -26,7 +26,7 @@ Topic = type[Job] | type[Batch]
 _INNER = frozenset(
     {
         *("leased_until", "worker", "due_at", "retries", "crashes", "priority", "base_url", "webhook_url"),
-        *("has_puts", "made_at"),
+        *("outages", "has_puts", "made_at"),
         *("counted_at", "cursor_line", "rate_per_s", "manifest_key", "made"),
     }
 )

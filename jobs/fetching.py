@@ -37,6 +37,7 @@ class ClaimedFetch:
     traceparent: str | None = None
     tries: int = 1  # with this one
     batch_id: UUID | None = None
+    outages: int = 0  # given back in a row before, as the store was away
 
     @property
     def host(self) -> str:
@@ -85,6 +86,7 @@ def claim(
                     animated,
                     taken.traceparent,
                     tries=taken.tries,
+                    outages=taken.outages,
                     batch_id=taken.batch_id,
                 )
             )
@@ -118,7 +120,7 @@ def retry_or_fail(
 ) -> bool:
     """Due again a little later where that can help and tries are left, else the job fails with its event.
 
-    A part of the service that is away uses up no try.
+    A part of the service that is away uses up no try; the pause grows all the same.
 
     False when the fetch is no longer ours.
     """
@@ -127,7 +129,7 @@ def retry_or_fail(
     is_outage = error.code in OUTAGES
     final = not is_outage and (not error.retryable or fetch.tries >= terms.max_tries)
     pause = max(
-        outage_delay(base_s=terms.backoff_s, rng=rng)
+        outage_delay(fetch.outages, base_s=terms.backoff_s, rng=rng)
         if is_outage
         else retry_delay(fetch.tries - 1, base_s=terms.backoff_s, rng=rng),
         min(timedelta(seconds=retry_after_s), MAX_RETRY_AFTER),
@@ -139,7 +141,7 @@ def retry_or_fail(
         attempt=fetch.attempt,
         due_at=due_at,
         last_error=f"{error.code}: {error.detail}",
-        counts=not is_outage,
+        is_outage=is_outage,
     ):
         return False
     if final:

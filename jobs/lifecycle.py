@@ -37,10 +37,14 @@ def retry_delay(retries: int, *, base_s: float, rng: random.Random) -> timedelta
     return timedelta(seconds=min(base_s * 2**retries, 600.0) * rng.uniform(0.8, 1.2))
 
 
-OUTAGES = frozenset({"storage_unavailable", "database_unavailable"})
+STORAGE_AWAY = "storage_unavailable"
+OUTAGES = frozenset({STORAGE_AWAY, "database_unavailable"})
 """Codes of faults that are no job's own: whoever meets them is put back, and they count against nobody."""
 
 
-def outage_delay(*, base_s: float, rng: random.Random) -> timedelta:
-    """Pause of what is put back because a part of the service is away: not counted, so always the same, spread out."""
-    return timedelta(seconds=base_s * rng.uniform(2.0, 4.0))
+def outage_delay(outages: int, *, base_s: float, rng: random.Random) -> timedelta:
+    """Pause of what a part of the service that is away put back `outages` times before, the last times in a row.
+
+    2 to 4 times the base at first, spread out; it doubles each time, up to ten minutes +-33 %.
+    """
+    return timedelta(seconds=min(base_s * 2 ** min(outages, 16), 200.0) * rng.uniform(2.0, 4.0))

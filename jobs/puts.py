@@ -19,7 +19,7 @@ from jobs import events, lanes
 from jobs.errors import JobError
 from jobs.fetching import MAX_RETRY_AFTER, RetryTerms
 from jobs.lanes import Lane
-from jobs.lifecycle import retry_delay
+from jobs.lifecycle import outage_delay, retry_delay
 from jobs.values import about_job
 
 _OPEN = (PutStatus.WAITING, PutStatus.PENDING)
@@ -42,6 +42,7 @@ class ClaimedPut:
     format: str
     traceparent: str | None = None
     batch_id: UUID | None = None
+    outages: int = 0  # put back in a row before, as our own store was away
 
     @property
     def about(self) -> dict[str, object]:
@@ -76,6 +77,7 @@ def claim(
                 name=put.name,
                 attempt=put.attempt,
                 tries=put.tries,
+                outages=put.outages,
                 url=put.url or "",  # what is due has one: the table's own rule
                 headers=put.headers or {},
                 host=put.host,
@@ -107,12 +109,13 @@ def retry_or_fail(
         retry_delay(put.tries - 1, base_s=terms.backoff_s, rng=random.Random()),
         min(timedelta(seconds=retry_after_s), MAX_RETRY_AFTER),
     )
-    return _settle(session, put, due_at=func.now() + pause, error_detail=error.detail)
+    return _settle(session, put, due_at=func.now() + pause, error_detail=error.detail, outages=0)
 
 
-def put_off(session: Session, put: ClaimedPut, pause: timedelta) -> bool:
-    """Our own store is away, which is no fault of the PUT's: due again later, and not counted."""
-    return _settle(session, put, due_at=func.now() + pause, tries=Put.tries - 1)
+def put_off(session: Session, put: ClaimedPut, *, backoff_s: float) -> bool:
+    """Our own store is away, which is no fault of the PUT's: due again later, each time later, and not counted."""
+    pause = outage_delay(put.outages, base_s=backoff_s, rng=random.Random())
+    return _settle(session, put, due_at=func.now() + pause, tries=Put.tries - 1, outages=Put.outages + 1)
 
 
 def _settle(session: Session, put: ClaimedPut, **values: Any) -> bool:

@@ -147,7 +147,8 @@ def _finish(session: Session, job: ClaimedJob, to: JobStatus, **values: Any) -> 
 def retry_or_fail(session: Session, job: ClaimedJob, error: JobError, *, max_retries: int, backoff_s: float) -> bool:
     """After a passing fault: due again a little later, or failed once the retries are used up.
 
-    A part of the service that is away uses up none, however long: a job ends with its own faults or its deadline.
+    A part of the service that is away uses up none, however long: a job ends with its own faults or its deadline. The
+    pause grows all the same, so that a store that stays full does not have its jobs computed again and again.
     """
     if not error.retryable:
         return fail(session, job, error)
@@ -161,6 +162,7 @@ def retry_or_fail(session: Session, job: ClaimedJob, error: JobError, *, max_ret
         from_={JobStatus.PROCESSING},
         attempt=attempt,
         retries=job.table.retries + (0 if is_outage else 1),
+        outages=job.table.outages + 1 if is_outage else 0,
     )
     if moved is None:
         return False
@@ -168,8 +170,10 @@ def retry_or_fail(session: Session, job: ClaimedJob, error: JobError, *, max_ret
         fail_row(session, moved, error)
     else:
         rng = random.Random()
-        again = outage_delay(base_s=backoff_s, rng=rng)
-        pause = again if is_outage else retry_delay(moved.retries - 1, base_s=backoff_s, rng=rng)
+        if is_outage:
+            pause = outage_delay(moved.outages - 1, base_s=backoff_s, rng=rng)
+        else:
+            pause = retry_delay(moved.retries - 1, base_s=backoff_s, rng=rng)
         rows.put_off(session, row_id, pause, table=job.table)
         session.flush()
     return True

@@ -18,7 +18,11 @@ class ObjectNotFoundError(StorageError):
 
 
 class StorageUnavailableError(StorageError):
-    """The store is full, slow, away, or doesn't let us in. Trying again may help."""
+    """The store is full, slow, away, or doesn't let us in. Trying again may help, after `retry_after_s` if known."""
+
+    def __init__(self, message: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True)

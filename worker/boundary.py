@@ -8,6 +8,7 @@ import structlog
 
 from db.session import DATABASE_AWAY
 from jobs.errors import JobError
+from jobs.lifecycle import STORAGE_AWAY
 from storage.port import ObjectNotFoundError, StorageUnavailableError
 from vision.errors import ImageError
 from vision.segmenters.base import SegmenterOutOfMemory
@@ -18,7 +19,7 @@ _Made = TypeVar("_Made")
 
 _PASSING: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
     (DATABASE_AWAY, "database_unavailable", "The database could not be reached."),
-    ((StorageUnavailableError,), "storage_unavailable", "The file store could not be written or read."),
+    ((StorageUnavailableError,), STORAGE_AWAY, "The file store could not be written or read."),
     ((SegmenterOutOfMemory, MemoryError), "out_of_memory", "The worker had no memory for this photo."),
 )
 

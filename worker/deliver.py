@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from config.tracing import Kind, Silent, Tracing, attributes_of
+from config.tracing import Kind, Silent, Tracing, attributes_of, headers_of
 from db.session import Sessions
 from jobs import deliveries
 from jobs.deliveries import ClaimedDelivery
@@ -65,7 +65,7 @@ def post(client: HttpClient, delivery: ClaimedDelivery, *, timeout_s: float, tra
         "Content-Type": "application/json",
         "User-Agent": "Packshot",
         **signed_headers(delivery.secrets, event_id=delivery.event_id, now=now, body=delivery.body),
-        **({} if traceparent is None else {"traceparent": traceparent}),
+        **headers_of(traceparent),
     }
     started = time.monotonic()
     status: int | None = None

@@ -20,6 +20,7 @@ from jobs import fetching
 from jobs.egress import EgressRefusedError
 from jobs.errors import JobError
 from jobs.fetching import ClaimedFetch
+from jobs.lifecycle import STORAGE_AWAY
 from jobs.quotas import MEGAPIXELS, WINDOW_S, counter_of
 from jobs.values import StoredInput
 from storage.keys import fetched_key
@@ -28,6 +29,7 @@ from vision.codec.header import Limits, probe
 from vision.errors import ImageError
 from worker.http import TRY_AGAIN, Answer, CallError, Deadline, HttpClient, retry_after_s
 from worker.metrics import WorkerMetrics
+from worker.store_gate import StoreGate
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +55,7 @@ class Fetching:
     settings: Settings
     sessions: Sessions
     storage: Storage
+    gate: StoreGate
     client: HttpClient
     bell: Doorbell
     counters: Counters
@@ -69,9 +72,12 @@ def run(needs: Fetching, fetch: ClaimedFetch) -> None:
             stored = store_photo(fetch, needs.settings, needs.client, needs.storage)
         except DownloadError as failure:
             span.fail(failure.error.code)
+            if failure.error.code == STORAGE_AWAY:
+                needs.gate.refused()
             needs.metrics.fetched(failure.error.code)
             _settle_failure(needs, fetch, failure)
             return
+    needs.gate.stored()
     fetch_ms = round((time.monotonic() - started) * 1000)
     with needs.sessions.begin() as session:
         arrived = fetching.arrive(session, fetch, stored, fetch_ms=fetch_ms)
@@ -121,9 +127,7 @@ def store_photo(fetch: ClaimedFetch, settings: Settings, client: HttpClient, sto
         except ImageError as error:
             raise DownloadError(JobError(error.code, error.detail)) from error
         except (StorageError, OSError) as error:  # OSError: the spool's disk is full
-            raise DownloadError(
-                JobError("storage_unavailable", "The photo can't be stored.", retryable=True)
-            ) from error
+            raise DownloadError(JobError(STORAGE_AWAY, "The photo can't be stored.", retryable=True)) from error
     return StoredInput(key, sha256, size, header.format, header.width_px, header.height_px)
 
 

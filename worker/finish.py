@@ -19,6 +19,7 @@ from jobs import work
 from jobs.errors import JobError
 from jobs.filenames import content_disposition, output_filename
 from jobs.ids import job_public_id, new_id
+from jobs.lifecycle import STORAGE_AWAY
 from jobs.output_params import OutputParams
 from jobs.values import ClaimedJob, NewMatte, Outcome, StoredOutput
 from storage.keys import matte_key, output_key
@@ -33,6 +34,7 @@ from worker.intake import Photo
 from worker.metrics import WorkerMetrics
 from worker.outputs import Made, make_output
 from worker.pulse import Pulse
+from worker.store_gate import StoreGate
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +64,7 @@ class Finisher:
     settings: Settings
     sessions: Sessions
     storage: Storage
+    gate: StoreGate
     doorbell: Doorbell
     pulse: Pulse
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
@@ -112,6 +115,7 @@ class Finisher:
             except StorageUnavailableError:
                 self._remove(list(files))
                 raise
+        self.gate.stored()
 
     def _remove(self, keys: list[str]) -> None:
         for key in keys:
@@ -140,6 +144,8 @@ class Finisher:
 
     def settle(self, job: ClaimedJob, error: JobError) -> None:
         """End a job that went wrong: failed for good, or due again after a passing fault."""
+        if error.code == STORAGE_AWAY:
+            self.gate.refused()
         moved = self._commit(
             lambda session: work.retry_or_fail(
                 session,

@@ -16,6 +16,7 @@ from db import claims
 from db.session import Sessions, build_engine, build_sessions
 from dispatch.doorbell import Doorbell
 from jobs.claiming import Terms
+from storage.guarded import guard
 from storage.opening import open_storage
 from storage.port import Storage
 from vision.codec.header import Limits
@@ -29,6 +30,7 @@ from worker.metrics import WorkerMetrics
 from worker.models import Models
 from worker.pulse import Pulse
 from worker.registry import PackagedModels, RegisteredModels
+from worker.store_gate import StoreGate
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +48,7 @@ class Resources:
     decoders: DecoderPool
     intake: Intake
     finisher: Finisher
+    gate: StoreGate
     terms: Terms
     pulse: Pulse
     heartbeat: Heartbeat
@@ -129,12 +132,14 @@ def assemble(
     decode_processes = settings.decode_processes or min(2, cores)
     # Photos are refined and encoded side by side: OpenCV's own threads would only get in each other's way.
     cv2.setNumThreads(1)
-    store = storage or open_storage(settings)
+    store = guard(storage or open_storage(settings), settings)
+    gate = StoreGate(store, settings)
     engine = build_engine(settings.require_database_url(), pool_size=finish_threads + 3)
     sessions = build_sessions(engine)
     pulse = Pulse()
     metrics = WorkerMetrics()
     metrics.follow(pulse)
+    metrics.follow_store(gate)
     decoders = DecoderPool(
         Limits(max_megapixels=settings.max_megapixels, max_bytes=settings.max_upload_bytes),
         children=decode_processes,
@@ -151,7 +156,8 @@ def assemble(
         doorbell=doorbell,
         decoders=decoders,
         intake=Intake(store, decoders, models),
-        finisher=Finisher(settings, sessions, store, doorbell, pulse, metrics),
+        finisher=Finisher(settings, sessions, store, gate, doorbell, pulse, metrics),
+        gate=gate,
         terms=Terms(identity.name, settings.lease_s, models.resolve),
         pulse=pulse,
         heartbeat=Heartbeat(

@@ -28,10 +28,11 @@ from jobs.egress import Policy
 from jobs.fields import Rules
 from jobs.models import installed_models
 from jobs.registry import Catalog
-from storage.opening import open_storage
+from storage.guarded import open_guarded
 from worker import batch, deliver, fetch, put
 from worker.http import HttpClient
 from worker.metrics import WorkerMetrics
+from worker.store_gate import StoreGate
 
 log = structlog.get_logger(__name__)
 
@@ -155,8 +156,10 @@ def build(settings: Settings, *, client: HttpClient | None = None, tracing: Trac
     stop = threading.Event()
     metrics = WorkerMetrics()
     traces = tracing or build_tracing(settings, "io")
-    storage = open_storage(settings)
-    downloads = fetch.Fetching(settings, sessions, storage, calls, bell, counters, traces, metrics)
+    storage = open_guarded(settings)
+    gate = StoreGate(storage, settings)
+    metrics.follow_store(gate)
+    downloads = fetch.Fetching(settings, sessions, storage, gate, calls, bell, counters, traces, metrics)
     calling = deliver.Delivering(
         sessions, calls, settings.webhook_timeout_s, settings.webhook_disable_after, traces, metrics
     )
@@ -170,7 +173,7 @@ def build(settings: Settings, *, client: HttpClient | None = None, tracing: Trac
     lanes = (
         Lane("fetch", pool, partial(_claim_fetches, downloads), slots=settings.io_concurrency),
         Lane("batch", pool, partial(_claim_batches, batching), slots=_BATCH_SLOTS),
-        Lane("put", pool, partial(_claim_puts, putting), slots=settings.io_concurrency),
+        Lane("put", pool, partial(_claim_puts, putting, gate), slots=settings.io_concurrency),
         Lane("deliver", pool, partial(_claim_deliveries, calling), slots=settings.io_concurrency),
     )
     return IoResources(settings, engine, sessions, bell, counters, calls, pool, lanes, stop, traces, metrics)
@@ -203,14 +206,18 @@ def _running(res: IoResources) -> list[Future[None]]:
 
 def _claim_fetches(needs: fetch.Fetching, limit: int, busy: Collection[str]) -> list[Errand]:
     lease_s = needs.settings.fetch_timeout_s + 2 * needs.settings.storage_timeout_s + _FETCH_GRACE_S
+    if not (limit := needs.gate.writers(limit)):
+        return []
     with needs.sessions.begin() as session:
         claimed = fetching.claim(session, limit=limit, lease_s=lease_s, busy_hosts=busy)
     return [Errand(one.host, partial(fetch.run, needs, one), about=one.about) for one in claimed]
 
 
-def _claim_puts(needs: put.Putting, limit: int, busy: Collection[str]) -> list[Errand]:
+def _claim_puts(needs: put.Putting, gate: StoreGate, limit: int, busy: Collection[str]) -> list[Errand]:
     # The store may be asked right before the PUT's time and right at its end, and each time once more.
     lease_s = needs.settings.put_timeout_s + 4 * needs.settings.storage_timeout_s + _DELIVERY_GRACE_S
+    if not (limit := gate.readers(limit)):
+        return []
     with needs.sessions.begin() as session:
         claimed = puts.claim(session, limit=limit, lease_s=lease_s, busy_hosts=busy)
     return [Errand(one.host, partial(put.run, needs, one), about=one.about) for one in claimed]

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 
 from config.settings import Settings
+from storage.breaker import BreakerState
 from worker.pulse import Pulse
+from worker.store_gate import StoreGate
 
 _STAGE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _CALL_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 30)
@@ -98,6 +100,12 @@ class WorkerMetrics:
         held.set_function(lambda: len(pulse.held()))
         still = Gauge("packshot_worker_still_seconds", "Time since it last made progress.", registry=self.registry)
         still.set_function(pulse.still_s)
+
+    def follow_store(self, gate: StoreGate) -> None:
+        """Show whether work is left for later because of the store."""
+        text = "1 while work waits for the file store, which did not answer or could not take results."
+        left = Gauge("packshot_worker_storage_left_alone", text, registry=self.registry)
+        left.set_function(lambda: gate.state is not BreakerState.CLOSED)
 
     @contextmanager
     def shown(self, settings: Settings) -> Iterator[None]:

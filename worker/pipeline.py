@@ -89,7 +89,7 @@ class _Drain:
                 self._work(self._ahead.popleft())
             elif self._finishing:
                 wait(self._finishing, timeout=_LOOK_AGAIN_S, return_when=FIRST_COMPLETED)
-            elif not self._run_suspect() and (self._is_over() or not suspects_turn):
+            elif not self._run_suspect() and (self._is_over() or not suspects_turn or self._res.gate.is_shut):
                 break
         if self._is_over() and not self._res.stop.is_set():
             self._res.doorbell.ring(Bell.GPU)
@@ -120,7 +120,9 @@ class _Drain:
         limit = self._res.settings.microbatch_images
         self._res.intake.models.refresh()
         while len(self._ahead) < _AHEAD and not self._is_over() and (room := self._room()):
-            jobs = self._claim(partial(claiming.claim, limit=limit, megapixels=room))
+            if not (allowed := self._res.gate.writers(limit)):
+                return
+            jobs = self._claim(partial(claiming.claim, limit=allowed, megapixels=room))
             if not jobs:
                 return
             if not self._rang and (len(jobs) == limit or self._ahead):
@@ -206,7 +208,8 @@ class _Drain:
 
     def _run_suspect(self) -> bool:
         """One job that was in a crashed worker's hands, with nothing else in flight. Whether to go on after it."""
-        jobs = [] if self._res.stop.is_set() else self._claim(claiming.claim_suspect)
+        is_free = not self._res.stop.is_set() and self._res.gate.writers(1)
+        jobs = self._claim(claiming.claim_suspect) if is_free else []
         if not jobs:
             return False
         self._work(self._take(jobs))

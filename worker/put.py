@@ -1,6 +1,5 @@
 """One PUT of an output to its caller's URL: streamed from the store, no redirects, one deadline, no answer kept."""
 
-import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from jobs import puts
 from jobs.egress import EgressRefusedError
 from jobs.errors import JobError
 from jobs.fetching import RetryTerms
-from jobs.lifecycle import outage_delay
+from jobs.lifecycle import STORAGE_AWAY
 from jobs.puts import ClaimedPut
 from storage.port import ObjectNotFoundError, Storage, StorageUnavailableError
 from vision.formats import MEDIA_TYPES
@@ -57,36 +56,42 @@ def run(needs: Putting, put: ClaimedPut) -> None:
     """Send a claimed output and settle it. Never in a transaction meanwhile."""
     started = time.monotonic()
     settings = needs.settings
-    error: str | None = None
-    code = "ok"
-    about = {**attributes_of(put.about), "http.request.method": "PUT", "server.address": put.host}
-    try:
-        with needs.tracing.start("put", parent=put.traceparent, kind=Kind.CLIENT, attributes=about):
-            send(put, settings, needs.client, needs.storage)
-    except StorageUnavailableError as away:
-        error, code = str(away), "storage_unavailable"
-        with needs.sessions.begin() as session:
-            pause = outage_delay(base_s=settings.retry_backoff_s, rng=random.Random())
-            settled = puts.put_off(session, put, pause)
-    except PutError as failure:
-        error, code = str(failure), failure.error.code
-        terms = RetryTerms(settings.put_max_tries, settings.retry_backoff_s)
-        with needs.sessions.begin() as session:
-            settled = puts.retry_or_fail(session, put, failure.error, terms, retry_after_s=failure.retry_after_s)
-    else:
-        with needs.sessions.begin() as session:
+    failure = _try(needs, put)
+    with needs.sessions.begin() as session:
+        if failure is None:
             settled = puts.arrive(session, put)
-    needs.metrics.put(code)
+        elif isinstance(failure, PutError):
+            terms = RetryTerms(settings.put_max_tries, settings.retry_backoff_s)
+            settled = puts.retry_or_fail(session, put, failure.error, terms, retry_after_s=failure.retry_after_s)
+        else:
+            settled = puts.put_off(session, put, backoff_s=settings.retry_backoff_s)
+    needs.metrics.put("ok" if failure is None else _code(failure))
     log.info(
         "output_put",
         output=put.name,
         host=put.host,
-        error=error,
+        error=None if failure is None else str(failure),
         took_ms=round((time.monotonic() - started) * 1000),
         settled=settled,
     )
     if settled:
         needs.bell.ring(Bell.IO)  # where it was the last one, the job's webhook is due
+
+
+def _try(needs: Putting, put: ClaimedPut) -> PutError | StorageUnavailableError | None:
+    """One try, as a span with the code of what went wrong; None where nothing did."""
+    about = {**attributes_of(put.about), "http.request.method": "PUT", "server.address": put.host}
+    with needs.tracing.start("put", parent=put.traceparent, kind=Kind.CLIENT, attributes=about) as span:
+        try:
+            send(put, needs.settings, needs.client, needs.storage)
+        except (PutError, StorageUnavailableError) as failure:
+            span.fail(_code(failure))
+            return failure
+    return None
+
+
+def _code(failure: PutError | StorageUnavailableError) -> str:
+    return failure.error.code if isinstance(failure, PutError) else STORAGE_AWAY
 
 
 def send(put: ClaimedPut, settings: Settings, client: HttpClient, storage: Storage) -> None:

@@ -22,6 +22,7 @@ from dispatch.celery_app import build_celery
 from dispatch.doorbell import Doorbell
 from dispatch.names import Bell
 from jobs import deadlines, endpoints, work
+from storage.guarded import guard
 from storage.keys import PREFIXES
 from storage.opening import open_storage
 from storage.port import Storage, StorageError, StoredObject
@@ -86,7 +87,7 @@ class SweepResources:
 def build(settings: Settings, *, storage: Storage | None = None) -> SweepResources:
     """Set up a sweeper process. A test hands in a store of its own."""
     engine = build_engine(settings.require_database_url())
-    store = storage or open_storage(settings)
+    store = guard(storage or open_storage(settings), settings)
     return SweepResources(
         settings=settings,
         engine=engine,

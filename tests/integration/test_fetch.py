@@ -22,6 +22,7 @@ from db.webhook_models import WebhookDelivery, WebhookEvent
 from jobs import claiming, fetching, service
 from jobs.egress import Policy
 from jobs.ids import job_public_id
+from storage.guarded import guard
 from storage.local import LocalStorage
 from tests.factories import make_job, make_key
 from tests.photo_files import save
@@ -29,6 +30,7 @@ from tests.receivers import Receiver, redirect, reply
 from tests.s3_server import S3Server
 from worker import fetch, io
 from worker.http import HttpClient
+from worker.store_gate import StoreGate
 
 PHOTO = save(np.full((40, 60, 3), 200, np.uint8), "PNG")
 
@@ -56,8 +58,9 @@ def build(settings: Settings, receiver: Receiver) -> Iterator[Callable[..., io.I
 
 
 def needs(res: io.IoResources) -> fetch.Fetching:
-    storage = LocalStorage(res.settings.files_path)
-    return fetch.Fetching(res.settings, res.sessions, storage, res.client, res.bell, res.counters)
+    storage = guard(LocalStorage(res.settings.files_path), res.settings)
+    gate = StoreGate(storage, res.settings)
+    return fetch.Fetching(res.settings, res.sessions, storage, gate, res.client, res.bell, res.counters)
 
 
 def submit(sessions: Sessions, url: str, *, webhook_url: str | None = None) -> UUID:
@@ -168,7 +171,7 @@ def test_a_server_that_recovers_is_enough(build, sessions: Sessions, receiver: R
 
 def test_a_full_store_is_a_passing_fault(build, sessions: Sessions, receiver: Receiver, tmp_path) -> None:
     blocked = tmp_path / "elsewhere"
-    res = build(storage_url=f"file:{blocked}")
+    res = build(storage_url=f"file:{blocked}", storage_failures=0)
     (blocked / "jobs").write_text("a file where a folder should be")
     job_id = submit(sessions, receiver.url("/a"))
     for _ in range(res.settings.fetch_max_tries + 1):
@@ -177,11 +180,30 @@ def test_a_full_store_is_a_passing_fault(build, sessions: Sessions, receiver: Re
     row = fetch_of(sessions, job_id)
     assert (row.last_error or "").startswith("storage_unavailable")
     assert (row.tries, row.attempt) == (0, res.settings.fetch_max_tries + 1), "it counts against no download"
+    assert row.outages == row.attempt
     assert job_of(sessions, job_id).status is JobStatus.QUEUED
     (blocked / "jobs").unlink()
     make_due(sessions)
     io.drain(res)
     assert job_of(sessions, job_id).input_key is not None
+
+
+def test_a_full_store_stops_downloads(build, sessions: Sessions, receiver: Receiver, tmp_path) -> None:
+    blocked = tmp_path / "elsewhere"
+    res = build(storage_url=f"file:{blocked}", storage_failures=2, storage_pause_s=0.5, io_concurrency=1)
+    (blocked / "jobs").write_text("a file where a folder should be")
+    jobs = [submit(sessions, receiver.url(f"/{n}")) for n in range(6)]
+    for _ in range(4):
+        make_due(sessions)
+        io.drain(res)
+    assert 2 <= len(receiver.received) <= 4, "two, and perhaps one or two when the pause was over"
+    (blocked / "jobs").unlink()
+    ends_at = time.monotonic() + 30
+    while any(job_of(sessions, job_id).input_key is None for job_id in jobs) and time.monotonic() < ends_at:
+        make_due(sessions)
+        io.drain(res)
+        time.sleep(0.1)
+    assert all(job_of(sessions, job_id).input_key for job_id in jobs)
 
 
 def test_a_url_that_a_real_store_signed(build, sessions: Sessions, s3_server: S3Server, s3_bucket: str) -> None:

@@ -135,8 +135,9 @@ def test_out_of_memory_for_one_photo_is_tried_again_later(world: GpuWorld) -> No
     world.assert_each_done_once([job_id])
 
 
-def test_a_full_store_is_a_passing_fault(world: GpuWorld) -> None:
+def test_a_full_store_is_a_passing_fault(settings: Settings) -> None:
     """However long: it counts against no job."""
+    world = GpuWorld(settings.model_copy(update={"decode_processes": 1, "storage_failures": 0}))
     job_id = world.add()
     world.storage.is_full = True
     for _ in range(world.res.settings.max_retries + 2):
@@ -150,6 +151,7 @@ def test_a_full_store_is_a_passing_fault(world: GpuWorld) -> None:
     world.make_due()
     world.drain()
     world.assert_each_done_once([job_id])
+    world.close()
 
 
 def test_a_job_canceled_in_mid_work_leaves_no_file(world: GpuWorld) -> None:

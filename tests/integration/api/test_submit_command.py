@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 from fastapi.testclient import TestClient
+from PIL import Image
 from typer.testing import CliRunner
 
 from cli.main import app as command
@@ -122,6 +123,24 @@ def test_a_dry_run_needs_no_service(run: Run, tmp_path: Path, monkeypatch: pytes
     planned = run("--dry-run")
     assert (planned.exit_code, planned.output.count("submit")) == (0, 2)
     assert not (tmp_path / "out").exists()
+
+
+def test_of_an_animation_the_first_frame_where_that_is_asked_for(
+    run: Run, photos: Path, tmp_path: Path, client: TestClient, sessions: Sessions, settings: Settings
+) -> None:
+    frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "navy")]
+    frames[0].save(photos / "moves.gif", save_all=True, append_images=frames[1:])
+    with working(sessions, settings):
+        refused = run()
+        assert (refused.exit_code, "animated_image" in refused.output) == (1, True), refused.output
+        assert "moves.png" not in made(tmp_path)
+        taken = run("--animated", "first_frame")
+    assert taken.exit_code == 0, taken.output
+    assert (tmp_path / "out" / "moves.png").read_bytes() == CUTOUT
+    [job] = [job for job in jobs_of(client) if job["input"]["filename"] == "moves.gif"]
+    assert job["params"]["animated"] == "first_frame"
+    wrong = run("--animated", "both")
+    assert (wrong.exit_code, "animated is one of" in wrong.output) == (2, True), wrong.output
 
 
 def test_what_meets_all_photos_stops_at_once(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from worker.models import Models
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 CALLER = f"00-{TRACE}-{SPAN}-01"
+STATE = "rojo=00f067aa0ba902b7,congo=t61 rc"
 STAGES = ["decode", "letterbox", "infer", "post", "encode", "store", "commit"]
 
 
@@ -64,7 +65,14 @@ class Chain:
     def stored(self) -> list[str | None]:
         """Of the jobs, oldest first; without flags."""
         with self.gpu.res.sessions() as session:
-            return [text and text[3:-3] for text in session.scalars(select(Job.traceparent).order_by(Job.id))]
+            texts = session.scalars(select(Job.traceparent).order_by(Job.id))
+            return [text and text.partition(" ")[0][3:-3] for text in texts]
+
+    def states(self) -> list[str]:
+        """What is stored of a `tracestate`, oldest job first."""
+        with self.gpu.res.sessions() as session:
+            texts = session.scalars(select(Job.traceparent).order_by(Job.id))
+            return [(text or "").partition(" ")[2] for text in texts]
 
 
 @pytest.fixture
@@ -99,7 +107,7 @@ def links(span: ReadableSpan) -> list[tuple[str, str]]:
 
 def test_from_request_to_microbatch_to_webhook(chain: Chain, spans: InMemorySpanExporter, receiver: Receiver) -> None:
     body = {"image_url": receiver.url("/mug.png?sig=n33dle"), "webhook_url": receiver.url("/hook")}
-    first = chain.client.post("/v1/jobs", json=body, headers={"traceparent": CALLER}).json()
+    first = chain.client.post("/v1/jobs", json=body, headers={"traceparent": CALLER, "tracestate": STATE}).json()
     other = chain.client.post("/v1/jobs", json=body).json()
     chain.work()
 
@@ -109,6 +117,7 @@ def test_from_request_to_microbatch_to_webhook(chain: Chain, spans: InMemorySpan
     assert asked.attributes is not None
     assert asked.attributes["http.response.status_code"] == 202
     assert chain.stored() == ["-".join(ids(span)) for span in (asked, alone)]
+    assert chain.states() == [STATE, ""]
 
     photos = {(span.attributes or {})["packshot.job_id"]: span for span in named(spans, "photo")}
     mine = photos[first["id"]]
@@ -128,6 +137,8 @@ def test_from_request_to_microbatch_to_webhook(chain: Chain, spans: InMemorySpan
     heard = {request.headers["traceparent"] for request in receiver.received if request.target == "/hook"}
     assert f"00-{TRACE}-{ids(called)[1]}-01" in heard
     assert len(heard) == 2
+    states = {request.headers.get("tracestate") for request in receiver.received if request.target == "/hook"}
+    assert states == {STATE, None}
     fetched = [request for request in receiver.received if request.target.startswith("/mug")]
     assert all("traceparent" not in request.headers for request in fetched)  # strangers need not know
     assert not [span for span in spans.get_finished_spans() if "n33dle" in span.to_json()]
@@ -180,10 +191,37 @@ def test_off_the_callers_context_goes_along_to_the_webhook_all_the_same(
 ) -> None:
     chain = Chain(settings, Silent(), key.token, receiver)
     body = {"image_url": receiver.url("/mug.png"), "webhook_url": receiver.url("/hook")}
-    for headers in ({"traceparent": CALLER}, {"traceparent": "00-bad"}, {}):
+    good, bad = {"traceparent": CALLER, "tracestate": STATE}, {"traceparent": "00-bad", "tracestate": STATE}
+    for headers in (good, bad, {}):
         assert chain.client.post("/v1/jobs", json=body, headers=headers).status_code == 202
     chain.work()
     assert chain.stored() == [f"{TRACE}-{SPAN}", None, None]
     chain.close()
-    heard = [request.headers.get("traceparent") for request in receiver.received if request.target == "/hook"]
-    assert sorted(heard, key=str) == [CALLER, None, None]
+    heard = [request.headers for request in receiver.received if request.target == "/hook"]
+    assert sorted((each.get("traceparent") for each in heard), key=str) == [CALLER, None, None]
+    assert sorted((each.get("tracestate") for each in heard), key=str) == [None, None, STATE]
+
+
+def test_a_put_to_a_callers_url_is_a_span_of_the_jobs_trace(
+    chain: Chain, spans: InMemorySpanExporter, receiver: Receiver
+) -> None:
+    receiver.routes["/takes.png"] = lambda _: reply(200)
+    outputs = [{"name": name, "put_url": receiver.url(f"/{name}.png?sig=n33dle")} for name in ("takes", "gone")]
+    asked = {"image_url": receiver.url("/mug.png"), "outputs": outputs, "webhook_url": receiver.url("/hook")}
+    job = chain.client.post("/v1/jobs", json=asked, headers={"traceparent": CALLER, "tracestate": STATE}).json()
+    chain.work()
+    [request] = named(spans, "POST /v1/jobs")
+    puts = named(spans, "put")
+    assert {(parent(span), span.kind) for span in puts} == {(ids(request), SpanKind.CLIENT)}
+    told = [dict(span.attributes or {}) for span in puts]
+    assert {each["packshot.job_id"] for each in told} == {job["id"]}
+    assert {each["http.request.method"] for each in told} == {"PUT"}
+    assert {each["server.address"] for each in told} == {f"127.0.0.1:{receiver.port}"}
+    assert sorted(each.get("error.type", "") for each in told) == ["", "put_failed"]
+    assert sorted(span.status.status_code.name for span in puts) == ["ERROR", "UNSET"]
+    [called] = named(spans, "webhook job.failed")
+    assert parent(called) == ids(request)
+    sent = [each for each in receiver.received if each.target.startswith(("/takes", "/gone"))]
+    assert len(sent) == 2
+    assert all("traceparent" not in each.headers and "tracestate" not in each.headers for each in sent)
+    assert not [span for span in spans.get_finished_spans() if "n33dle" in span.to_json()]

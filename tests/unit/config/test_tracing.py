@@ -13,7 +13,15 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from config.otel import OtelTracing, build
 from config.settings import Settings
-from config.tracing import Kind, Silent, build_tracing, parse_traceparent, trace_id_of
+from config.tracing import (
+    Kind,
+    Silent,
+    build_tracing,
+    headers_of,
+    parse_context,
+    parse_traceparent,
+    trace_id_of,
+)
 from tests.ports import free_port
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -58,6 +66,37 @@ def test_a_context_is_read(header: str, context: str) -> None:
 )
 def test_a_malformed_one_is_none(header: str | None) -> None:
     assert parse_traceparent(header) is None
+
+
+@pytest.mark.parametrize(
+    ("states", "kept"),
+    [
+        (["congo=t61rcWkgMzE"], "congo=t61rcWkgMzE"),
+        (["rojo=00f067aa0ba902b7, congo=t61 rcW=="], None),
+        (["rojo=1 ,\tcongo=a b"], "rojo=1,congo=a b"),
+        (["rojo=1,,", " fw529a3039@dt=FfAB"], "rojo=1,fw529a3039@dt=FfAB"),
+        ([",".join(f"k{n}=v" for n in range(32))], ",".join(f"k{n}=v" for n in range(32))),
+        ([",".join(f"k{n}=v" for n in range(33))], None),
+        (["a=" + "x" * 255, "b=" + "y" * 250, "c=z"], "a=" + "x" * 255 + ",b=" + "y" * 250),
+        (["a=1,a=2"], None),
+        (["A=1"], None),
+        (["a=1\r\nX: y"], None),
+        (["a=\u00e9"], None),
+        ([""], None),
+        ([], None),
+    ],
+)
+def test_a_tracestate_goes_along(states: list[str], kept: str | None) -> None:
+    context = parse_context([SAMPLED], states)
+    assert context is not None
+    assert trace_id_of(context) == TRACE
+    expected = {"traceparent": SAMPLED} if kept is None else {"traceparent": SAMPLED, "tracestate": kept}
+    assert headers_of(context) == expected
+
+
+def test_without_a_good_traceparent_there_is_no_context() -> None:
+    assert [parse_context(given, ["a=1"]) for given in ([], ["no"], [SAMPLED, SAMPLED])] == [None] * 3
+    assert headers_of(None) == {}
 
 
 @pytest.fixture
@@ -107,6 +146,16 @@ def test_a_block_that_raises_tells_the_kind_of_error_and_not_its_words(
     assert span.status.status_code is StatusCode.ERROR
     assert dict(span.attributes or {}) == {"error.type": "RuntimeError"}
     assert "whsec" not in span.to_json()
+
+
+def test_a_tracestate_is_passed_on_under_each_span(tracing: OtelTracing, spans: InMemorySpanExporter) -> None:
+    outer = tracing.start("POST", parent=f"{SAMPLED} rojo=1,congo=a b")
+    with tracing.start("photo", parent=outer.traceparent) as inner:
+        headers = headers_of(inner.traceparent)
+    assert headers["tracestate"] == "rojo=1,congo=a b"
+    inner_span = spans.get_finished_spans()[0]
+    assert headers["traceparent"] == f"00-{TRACE}-{inner_span.context.span_id:016x}-01"
+    assert tracing.start("alone").traceparent.count(" ") == 0
 
 
 def test_what_the_caller_does_not_sample_is_not_recorded_but_passed_on(

@@ -3,7 +3,7 @@ from datetime import timedelta
 
 from db.base import JobStatus
 from jobs.ids import job_public_id, new_id, parse_job_id
-from jobs.lifecycle import FINAL, TRANSITIONS, retry_delay, sources
+from jobs.lifecycle import FINAL, TRANSITIONS, outage_delay, retry_delay, sources
 
 
 def test_final_statuses_have_no_way_out() -> None:
@@ -26,6 +26,14 @@ def test_retries_wait_longer_each_time_up_to_a_bound() -> None:
     assert timedelta(seconds=4) <= delays[0] <= timedelta(seconds=6)
     assert delays[3] > delays[0]
     assert max(delays) <= timedelta(seconds=720)
+
+
+def test_outages_wait_longer_each_time_up_to_a_bound() -> None:
+    rng = random.Random(1)
+    seconds = [[outage_delay(n, base_s=5, rng=rng).total_seconds() for _ in range(50)] for n in (0, 1, 2, 10_000)]
+    for base, drawn in zip((5, 10, 20, 200), seconds, strict=True):
+        assert 2 * base <= min(drawn) < 2.4 * base
+        assert 3.6 * base < max(drawn) <= 4 * base
 
 
 def test_public_ids_sort_by_time_and_come_back() -> None:
