@@ -81,7 +81,6 @@ def test_jpg_on_a_colour(photos: Path, tmp_path: Path) -> None:
         (("--background", "reddish"), "'reddish' is not a colour"),
         (("--format", "jpg", "--background", "transparent"), "can't be transparent"),
         (("--model", "nobody"), "model is one of"),
-        (("--animated", "both"), "animated is one of"),
     ],
 )
 def test_bad_options_are_told_before_any_work(
@@ -91,26 +90,6 @@ def test_bad_options_are_told_before_any_work(
     assert done.returncode == 2
     assert complaint in done.stderr
     assert not (tmp_path / "out").exists()
-
-
-def test_of_an_animation_the_first_frame(tmp_path: Path) -> None:
-    frame = Image.fromarray(draw("disc", "plain", (240, 320)).image).convert("P", palette=Image.Palette.ADAPTIVE)
-    other = Image.new("RGB", frame.size, (128, 128, 128)).convert("P")
-    photos, out = tmp_path / "photos", tmp_path / "out"
-    photos.mkdir()
-    frame.save(photos / "still.gif")
-    frame.save(photos / "moves.gif", save_all=True, append_images=[other])
-
-    refused = _run(photos, "-o", out, folder=tmp_path)
-    assert refused.returncode == 1
-    assert "animated_image" in refused.stdout
-    assert [path.name for path in out.glob("*.png")] == ["still.png"]
-
-    taken = _run(photos, "-o", out, "--animated", "first_frame", folder=tmp_path)
-    assert taken.returncode == 0, taken.stdout + taken.stderr
-    with Image.open(out / "moves.png") as cutout, Image.open(out / "still.png") as expected:
-        assert cutout.size == (320, 240)
-        assert cutout.tobytes() == expected.tobytes()
 
 
 def test_ctrl_c_leaves_whole_files_only(photos: Path, tmp_path: Path) -> None:
