@@ -10,9 +10,13 @@ import pytest
 import yaml
 
 from api.metrics import Metrics
+from config.settings import Settings
 from db.session import Sessions
+from storage.guarded import guard
+from storage.port import Storage
 from worker.metrics import WorkerMetrics
 from worker.pulse import Pulse
+from worker.store_gate import StoreGate
 
 ROOT = Path(__file__).parents[2]
 FILES = ROOT / "deploy/helm/packshot/files"
@@ -25,6 +29,8 @@ COUNTS = {
     "packshot_due_jobs",
     "packshot_due_errands",
     "packshot_worker_held_jobs",
+    "packshot_storage_left_alone",
+    "packshot_worker_storage_left_alone",
     "packshot_worker_microbatch_images",
 }
 
@@ -34,6 +40,9 @@ def metrics() -> dict[str, frozenset[str]]:
     api = Metrics(cast("Sessions", None), workers_within_s=1, waiting=lambda: 0)
     worker = WorkerMetrics()
     worker.follow(Pulse())
+    storage = guard(cast("Storage", None), Settings())
+    api.follow(storage)
+    worker.follow_store(StoreGate(storage, Settings()))
     found: dict[str, frozenset[str]] = {}
     for registry in (api._registry, worker.registry):
         for name, collector in registry._names_to_collectors.items():
