@@ -1,16 +1,17 @@
 """The list of photos that a model may learn from, and its checks before anything is computed."""
 
 import csv
+import os
 from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
+from training.reading import ReadError, as_share, read_mask, read_picture
 from vision.arrays import Alpha, RgbImage
 
 _Pixels = TypeVar("_Pixels", RgbImage, Alpha)
@@ -59,32 +60,35 @@ def select(rows: Iterable[Row], split: str, sources: Collection[str] | None = No
 
 
 def check_rows(rows: Sequence[Row]) -> None:
-    """ManifestError naming every row with a missing file, a mask of another size or an empty mask."""
-    problems = [f"{row.source}/{row.name}: {problem}" for row in rows if (problem := _problem(row))]
+    """Decode all files, and raise ManifestError naming every row that cannot be learnt from.
+
+    That is: a file that is missing or cannot be read to its end, a mask of another size or without any product, a
+    cut-out without transparency.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = pool.map(_problem, rows)
+        problems = [f"{row.source}/{row.name}: {problem}" for row, problem in zip(rows, found, strict=True) if problem]
     if problems:
         raise ManifestError(f"{len(problems)} bad rows:\n" + "\n".join(problems))
 
 
 def load_photo(row: Row) -> tuple[RgbImage, Alpha]:
-    """Image (H, W, 3) uint8 sRGB and alpha (H, W) float32 in [0, 1]; alpha is all 0 for a background."""
-    with Image.open(row.image) as file:
-        if row.mask == row.image:
-            pixels = np.asarray(file.convert("RGBA"))
-            return np.ascontiguousarray(pixels[..., :3]), _alpha(pixels[..., 3])
-        image = np.asarray(file.convert("RGB"))
+    """Upright image (H, W, 3) uint8 sRGB and alpha (H, W) float32 in [0, 1]; alpha is all 0 for a background.
+
+    ReadError when a file cannot be read.
+    """
+    photo = read_picture(row.image)
     if row.mask is None:
-        return image, np.zeros(image.shape[:2], np.float32)
-    with Image.open(row.mask) as file:
-        return image, _alpha(np.asarray(file.convert("L")))
+        return photo.image, np.zeros(photo.image.shape[:2], np.float32)
+    if row.mask != row.image:
+        return photo.image, read_mask(row.mask)
+    return photo.image, np.ones(photo.image.shape[:2], np.float32) if photo.alpha is None else as_share(photo.alpha)
 
 
 def load_foreground(row: Row) -> RgbImage | None:
     """The product's true colours, (H, W, 3) uint8: of the photo itself where it comes with its alpha, else as named."""
     path = row.image if row.mask == row.image else row.foreground
-    if path is None:
-        return None
-    with Image.open(path) as file:
-        return np.asarray(file.convert("RGBA"))[..., :3].copy()
+    return None if path is None else read_picture(path).image
 
 
 def shrink(array: _Pixels, long_side_px: int) -> _Pixels:
@@ -119,16 +123,19 @@ def _problem(row: Row) -> str | None:
     for path in (row.image, row.mask, row.foreground):
         if path is not None and not path.is_file():
             return f"{path} is missing"
+    try:
+        (image, alpha), foreground = load_photo(row), load_foreground(row)
+    except (ReadError, OSError) as error:
+        return str(error)
+    for name, other in (("mask", alpha), ("foreground", foreground)):
+        if other is not None and other.shape[:2] != image.shape[:2]:
+            return f"image is {_size(image)} px, {name} {_size(other)}"
     if row.mask is None:
         return None
-    with Image.open(row.image) as image, Image.open(row.mask) as mask:
-        if image.size != mask.size:
-            return f"image is {image.size[0]}x{image.size[1]} px, mask {mask.size[0]}x{mask.size[1]}"
-        channel = mask.getchannel("A") if mask.mode == "RGBA" else mask.convert("L")
-        if channel.getextrema()[1] == 0:
-            return "the mask is empty"
-    return None
+    if row.mask == row.image and alpha.min() == 1:
+        return "the image has no transparency to be its mask"
+    return None if alpha.any() else "the mask is empty"
 
 
-def _alpha(channel: NDArray[np.uint8]) -> Alpha:
-    return channel.astype(np.float32) / np.float32(255)
+def _size(pixels: RgbImage | Alpha) -> str:
+    return f"{pixels.shape[1]}x{pixels.shape[0]}"

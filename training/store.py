@@ -7,7 +7,7 @@ import numpy as np
 
 from vision.arrays import RgbaImage
 
-FORMAT = 2
+FORMAT = 3
 """Of the files; stores of another one are written anew."""
 SHARD_BYTES = 1 << 30
 """A new file begins once one is this large."""
