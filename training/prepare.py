@@ -56,8 +56,14 @@ def training_rows(recipe: Recipe, rows: Sequence[Row]) -> list[Row]:
 
 
 def validation_rows(recipe: Recipe, rows: Sequence[Row]) -> list[Row]:
-    """Photos that choose the best weights: of every source in turn, drawn by seed."""
-    candidates = [row for row in select(rows, recipe.data.validation_split) if row.mask not in {None, row.image}]
+    """Photos that choose the best weights: of every source in turn, drawn by seed; no mask that a person refused."""
+    candidates = [
+        row
+        for row in select(rows, recipe.data.validation_split)
+        if row.mask not in {None, row.image}
+        and row.source not in recipe.data.validation_without
+        and _is_trusted(recipe, row)
+    ]
     rng = np.random.default_rng([recipe.seed, 6])
     by_source: dict[str, list[Row]] = {}
     for number in rng.permutation(len(candidates)):
@@ -140,9 +146,9 @@ def split_backgrounds(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
 
 def _is_trusted(recipe: Recipe, row: Row) -> bool:
     """A pseudo-label counts when a person accepted it, or nobody looked and the model was sure."""
-    if row.confidence is None or row.accepted == "yes":
-        return True
-    return row.accepted == "" and row.confidence >= recipe.data.min_confidence
+    if row.accepted:
+        return row.accepted == "yes"
+    return row.confidence is None or row.confidence >= recipe.data.min_confidence
 
 
 def _store(cache_dir: Path, name: str, rows: Sequence[Row], key: object, samples: Callable[[], Samples]) -> Store:

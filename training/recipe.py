@@ -12,6 +12,9 @@ from training.manifest import LICENCE_CLASSES, LicenceClass
 from training.scene_mix import TABLE, SceneMix
 from vision.segmenters.spec import ModelSpec
 
+FOUND_OUT = {"weights_sha256", "calibration", "learnt_from"}
+"""Fields of a model that no recipe can know."""
+
 
 class RecipeError(Exception):
     """A recipe that cannot be run; the message names the table and the field."""
@@ -56,6 +59,8 @@ class DataRecipe:
     validation_split: str = "dev"
     """`train` holds photos out of the training split."""
     validation_photos: int = 0
+    validation_without: tuple[str, ...] = ()
+    """Sources whose photos choose no weights, such as those whose truth is a method's own answer."""
 
 
 @dataclass(frozen=True, config=TABLE)
@@ -110,9 +115,10 @@ class Recipe:
         try:
             raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
             raw["phases"] = raw.pop("phase", [])
-            raw["model"] = {**raw.get("model", {}), "weights_sha256": ""}
-            if odd := raw["model"].keys() - {each.name for each in fields(ModelSpec)}:
+            raw["model"] = raw.get("model", {})
+            if odd := raw["model"].keys() - ({each.name for each in fields(ModelSpec)} - FOUND_OUT):
                 raise RecipeError(f"{path}: model: unknown {', '.join(sorted(odd))}")
+            raw["model"]["weights_sha256"] = ""
             recipe = TypeAdapter(cls).validate_python(raw)
         except tomllib.TOMLDecodeError as error:
             raise RecipeError(f"{path}: {error}") from error

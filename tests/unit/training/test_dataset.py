@@ -1,12 +1,19 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+import training
 from tests.unit.training.data import draw_data
 from tests.unit.training.test_recipe import TEXT, read
 from training.dataset import VisitDataset, plan_visits
 from training.manifest import read_manifest, select
 from training.prepare import prepare, split_backgrounds, training_rows, validation_rows
+from training.recipe import Recipe
+
+CONFIGS = Path(training.__file__).parent / "configs"
 
 
 def test_visits_follow_the_shares_and_the_seed():
@@ -55,6 +62,32 @@ def test_validation_photos_come_from_dev_or_are_held_out(tmp_path):
     held = {row.name for row in validation_rows(recipe, rows)}
     assert len(held) == 2
     assert not held & {row.name for row in training_rows(recipe, rows)}
+
+
+def test_photos_that_a_person_refused_choose_nothing(tmp_path):
+    text = TEXT.replace("validation_photos = 1", 'validation_photos = 4\nvalidation_split = "train"')
+    recipe = read(tmp_path, text)
+    rows = select(read_manifest(draw_data(tmp_path)), "train", ["drawn"])
+    said = ("yes", "no", "", "")
+    rows = [
+        replace(row, confidence=sure, accepted=answer)
+        for row, sure, answer in zip(rows, (0.1, 0.99, 0.9, 0.1), said, strict=True)
+    ]
+    assert {row.name for row in validation_rows(recipe, rows)} == {"photo0", "photo2"}
+    drawn = [replace(row, confidence=None, accepted="no") for row in rows]
+    assert not validation_rows(recipe, drawn)
+    assert not training_rows(recipe, drawn)
+
+
+def test_sources_may_be_left_out_of_the_choice(tmp_path):
+    rows = read_manifest(draw_data(tmp_path))
+    more = 'validation_photos = 4\nvalidation_split = "train"\nvalidation_without = ["drawn"]'
+    assert not validation_rows(read(tmp_path, TEXT.replace("validation_photos = 1", more)), rows)
+
+
+@pytest.mark.parametrize("name", ["unet-fast", "unet-fast-more", "unet-fine"])
+def test_weights_are_not_chosen_by_a_methods_own_answers(name):
+    assert Recipe.read(CONFIGS / f"{name}.toml").data.validation_without == ("white-derived",)
 
 
 def test_held_out_backgrounds_are_every_eighth(tmp_path):
