@@ -1,15 +1,16 @@
 """Pseudo-labels: a model's alphas of photos that nobody drew masks for, with its confidence."""
 
 import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from training.checkpoints import load_model
+from training.reading import ReadError, read_picture
 from vision.arrays import Alpha, RgbImage
 from vision.letterbox import Letterbox
 from vision.segmenters.network import SegmentationNetwork
@@ -34,20 +35,22 @@ def label_folder(photos: Path, out: Path, model: str, licence_class: str, report
 
     The most doubtful photos come first in the manifest. A person may write `yes` or `no` into the column `accepted`;
     where it is empty, a recipe's `min_confidence` decides. Photos without a product, or that cannot be read, are
-    reported and left out.
+    reported and left out. A row is named after its photo's path, and one that a person answered stays as it is,
+    picture and mask as well, whatever becomes of the photo; so do rows of other sources.
     """
     spec, network = load_model(model)
-    for folder in ("images", "masks"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
+    kept = _kept(out / "manifest.csv")
+    answered = {row["name"] for row in kept if row["source"] == SOURCE}
     rows: list[dict[str, str]] = []
     refused = 0
     for path in sorted(each for each in photos.rglob("*") if each.suffix.lower() in SUFFIXES):
-        name = "-".join(path.relative_to(photos).with_suffix("").parts)
+        name = path.relative_to(photos).as_posix()
+        if name in answered:
+            continue
         try:
-            with Image.open(path) as file:
-                image = np.asarray(ImageOps.exif_transpose(file).convert("RGB"))
-        except (UnidentifiedImageError, OSError) as error:
-            report(f"{path}: {error}")
+            image = read_picture(path).image
+        except (ReadError, OSError) as error:
+            report(str(error))
             refused += 1
             continue
         alpha, confidence = pseudo_label(network, spec.canvas_hw, image)
@@ -55,13 +58,18 @@ def label_folder(photos: Path, out: Path, model: str, licence_class: str, report
             report(f"{path}: no product found")
             refused += 1
             continue
-        Image.fromarray(image).save(out / "images" / f"{name}.png")
-        Image.fromarray(np.rint(alpha * 255).astype(np.uint8)).save(out / "masks" / f"{name}.png")
+        for folder, pixels in (("images", image), ("masks", np.rint(alpha * 255).astype(np.uint8))):
+            file = out / folder / f"{name}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(file)
         values = ("train", SOURCE, name, "product", f"images/{name}.png", f"masks/{name}.png", licence_class)
         rows.append(
             dict(zip(FIELDS, (*values, f"pseudo-label of {spec.model_id}", f"{confidence:.4f}", ""), strict=True))
         )
-    _write(out / "manifest.csv", sorted(rows, key=lambda row: float(row["confidence"])))
+    if answered:
+        report(f"{len(answered)} rows that somebody answered stay as they are")
+    out.mkdir(parents=True, exist_ok=True)
+    _write(out / "manifest.csv", [*sorted(rows, key=lambda row: float(row["confidence"])), *kept])
     return Counts(len(rows), refused)
 
 
@@ -85,8 +93,18 @@ def pseudo_label(network: SegmentationNetwork, canvas_hw: tuple[int, int], image
     return alpha, float(np.minimum(*views).sum()) / union * float(alpha[inside].mean())
 
 
-def _write(path: Path, rows: Iterable[dict[str, str]]) -> None:
+def _kept(path: Path) -> list[dict[str, str]]:
+    """Rows of an earlier manifest that hold a person's work: answers, and photos of other sources."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [row for row in rows if row["source"] != SOURCE or (row.get("accepted") or "").strip()]
+
+
+def _write(path: Path, rows: Sequence[dict[str, str]]) -> None:
+    fields = list(dict.fromkeys([*FIELDS, *(name for row in rows for name in row)]))
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, FIELDS)
+        writer = csv.DictWriter(file, fields, restval="")
         writer.writeheader()
         writer.writerows(rows)
