@@ -10,6 +10,7 @@ from numpy.random import Generator
 from training.backdrops import Picture
 from training.cutouts import Cutout
 from training.shading import blurred
+from training.strokes import ellipse, stroke
 from vision.arrays import Alpha, Hw
 
 Laid = tuple[Picture, Alpha]
@@ -33,6 +34,18 @@ def vary(rng: Generator, cutout: Cutout, *, pale: bool) -> Cutout:
         gamma = rng.uniform(0.75, 1.3)
         image = (255 * (np.clip(image / 255, 0, 1) ** gamma) * tint).astype(np.float32)
     return Cutout(np.clip(image, 0, 255).astype(np.uint8), np.ascontiguousarray(alpha))
+
+
+def looks_clear(cutout: Cutout) -> bool:
+    """Whether a product could be of glass or frosted plastic: pale all over and nearly without colour.
+
+    A grey alpha of anything else would teach that what looks solid is not.
+    """
+    pixels = cutout.image[cutout.alpha > 0.5].astype(np.float32)
+    if not len(pixels):
+        return False
+    colour, grey = np.ptp(pixels, axis=1), pixels.mean(axis=1)
+    return bool(np.percentile(colour, 90) < 40 and np.percentile(grey, 10) > 90)
 
 
 def see_through(rng: Generator, laid: Laid) -> Laid:
@@ -73,16 +86,17 @@ def lay(rng: Generator, cutout: Cutout, hw: Hw, *, smallest: float, largest: flo
 
 def cables(rng: Generator, parts: Sequence[Laid]) -> Laid:
     """Thin curves from part to part, and one that ends loose with a plug; they lie below the parts."""
-    hw = parts[0][1].shape
+    hw = (parts[0][1].shape[0], parts[0][1].shape[1])
     points = [_middle(alpha) for _, alpha in parts]
     loose = (float(rng.uniform(0.05, 0.95)) * hw[1], float(rng.uniform(0.05, 0.95)) * hw[0])
     thickness = max(1.2, float(rng.uniform(0.003, 0.012)) * max(hw))
     alpha, core = np.zeros(hw, np.float32), np.zeros(hw, np.float32)
     for start, end in zip(points, [*points[1:], loose], strict=True):
         line = _curve(rng, start, end, 0.35 * max(hw))
-        alpha = np.maximum(alpha, _stroke(hw, line, thickness))
-        core = np.maximum(core, _stroke(hw, line, max(1.0, thickness / 3)))
-    cv2.circle(alpha, (round(loose[0]), round(loose[1])), max(2, round(1.6 * thickness)), 1.0, -1, cv2.LINE_AA)
+        alpha = np.maximum(alpha, stroke(hw, line, thickness))
+        core = np.maximum(core, stroke(hw, line, max(1.0, thickness / 3)))
+    plug = max(2.0, 1.6 * thickness)
+    alpha = np.maximum(alpha, ellipse(hw, loose, (plug, plug)))
     colour = (rng.uniform(15, 50) if rng.random() < 0.6 else rng.uniform(180, 250)) + rng.uniform(-12, 12, 3)
     light = np.clip(colour + rng.uniform(10, 60), 0, 255)
     image = colour + (light - colour) * core[..., None]
@@ -113,11 +127,3 @@ def _curve(rng: Generator, start: tuple[float, float], end: tuple[float, float],
     t = np.linspace(0, 1, 60)[:, None]
     curve = (1 - t) ** 3 * first + 3 * (1 - t) ** 2 * t * second + 3 * (1 - t) * t**2 * third + t**3 * last
     return np.asarray(curve, np.float32)
-
-
-def _stroke(hw: tuple[int, ...], line: Picture, thickness_px: float) -> Alpha:
-    """A line's exact share of each pixel: drawn four times as large, averaged down."""
-    canvas = np.zeros((hw[0] * 4, hw[1] * 4), np.uint8)
-    points = (line * 4).round().astype(np.int32)
-    cv2.polylines(canvas, [points], False, 255, max(1, round(4 * thickness_px)))
-    return cv2.resize(canvas, (hw[1], hw[0]), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)

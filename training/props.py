@@ -10,6 +10,7 @@ from numpy.random import Generator
 from training.backdrops import Picture, place
 from training.cutouts import Cutout, cropped
 from training.kit import Kit
+from training.strokes import ellipse
 from vision.arrays import Alpha, Hw
 from vision.letterbox import resize
 
@@ -54,8 +55,7 @@ def rug(rng: Generator, _: Kit, side_px: int) -> Cutout:
     pattern = _pattern(rng, hw)
     alpha = np.ones(hw, np.float32)
     if rng.random() < 0.4:
-        alpha = _fringed(rng, hw)
-        pattern[alpha < 1] = rng.uniform(190, 240)
+        pattern, alpha = _fringed(rng, pattern)
     if rng.random() < 0.6:
         return _laid_flat(rng, pattern, alpha)
     return _product(pattern, alpha)
@@ -98,10 +98,9 @@ def wicker(rng: Generator, _: Kit, side_px: int) -> Cutout:
     weave = np.abs(np.sin(np.pi * (x / (2.2 * strand) + 0.5 * (row % 2)))) * np.abs(np.sin(np.pi * y / strand))
     straw = np.array([rng.uniform(110, 225), rng.uniform(85, 185), rng.uniform(50, 135)])
     image = (straw * (0.4 + 0.6 * weave[..., None])).astype(np.float32)
-    cushion = np.zeros(hw, np.float32)
     middle = (round(hw[1] * rng.uniform(0.4, 0.6)), round(hw[0] * rng.uniform(0.25, 0.6)))
     axes = (round(hw[1] * rng.uniform(0.25, 0.42)), round(hw[0] * rng.uniform(0.1, 0.3)))
-    cv2.ellipse(cushion, middle, axes, float(rng.uniform(-8, 8)), 0, 360, 1.0, -1, cv2.LINE_AA)
+    cushion = ellipse(hw, middle, axes, float(rng.uniform(-8, 8)))
     depth = np.hypot((x - middle[0]) / axes[0], (y - middle[1]) / axes[1])
     cloth = rng.uniform(215, 256) - 45 * np.clip(depth, 0, 1) ** 3
     image = image * (1 - cushion[..., None]) + cloth[..., None] * cushion[..., None]
@@ -168,9 +167,10 @@ def _shapes(rng: Generator, hw: Hw) -> Picture:
     canvas = np.full((*hw, 3), rng.uniform(150, 255, 3), np.float32)
     for _ in range(int(rng.integers(2, 8))):
         middle = (int(rng.integers(hw[1])), int(rng.integers(hw[0])))
-        axes = tuple(int(value) for value in rng.integers(max(2, min(hw) // 20), max(4, min(hw) // 3), 2))
-        colour = tuple(float(value) for value in rng.uniform(0, 255, 3))
-        cv2.ellipse(canvas, middle, axes, float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
+        axes = rng.integers(max(2, min(hw) // 20), max(4, min(hw) // 3), 2)
+        colour = rng.uniform(0, 255, 3).astype(np.float32)
+        shape = ellipse(hw, middle, (float(axes[0]), float(axes[1])), float(rng.uniform(0, 180)))[..., None]
+        canvas = colour * shape + canvas * (1 - shape)
     return canvas
 
 
@@ -191,13 +191,18 @@ def _pattern(rng: Generator, hw: Hw) -> Picture:
     return (image + rng.standard_normal((*hw, 1)) * rng.uniform(0, 12)).astype(np.float32)
 
 
-def _fringed(rng: Generator, hw: Hw) -> Alpha:
-    """1 on the rug, separate threads over a strip at its two ends."""
-    strip = max(2, round(0.04 * hw[0]))
-    threads = (np.sin(np.arange(hw[1]) * 2 * np.pi / rng.uniform(4, 10)) > -0.2).astype(np.float32)
-    alpha = np.ones(hw, np.float32)
-    alpha[:strip] = alpha[-strip:] = threads
-    return alpha
+def _fringed(rng: Generator, pattern: Picture) -> tuple[Picture, Alpha]:
+    """The rug with separate pale threads over a strip at its two ends; alpha is 0 between them, 1 elsewhere."""
+    height, width = pattern.shape[:2]
+    strip = max(2, round(0.04 * height))
+    threads = (np.sin(np.arange(width) * 2 * np.pi / rng.uniform(4, 10)) > -0.2).astype(np.float32)
+    alpha = np.ones((height, width), np.float32)
+    image = pattern.copy()
+    colour = rng.uniform(190, 240)
+    for end in (np.s_[:strip], np.s_[-strip:]):
+        alpha[end] = threads
+        image[end] = colour
+    return image, alpha
 
 
 def _laid_flat(rng: Generator, image: Picture, alpha: Alpha) -> Cutout:

@@ -22,7 +22,7 @@ class SceneMix:
     drawn: float = 0.12
     """Chance of a drawn product: mirror, picture, rug, wire basket, wicker seat."""
     translucent: float = 0.06
-    """Chance that a product is see-through."""
+    """Chance that a product is see-through; only cut-outs that look as if they could be."""
     pale: float = 0.5
     """Chance that a product on white is bleached to nearly white."""
     photo_px_min: int = 400

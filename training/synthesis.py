@@ -8,13 +8,15 @@ from numpy.random import Generator
 
 from training.backdrops import Picture, place, studio
 from training.camera import expose, out_of_focus
+from training.cutouts import Cutout
 from training.kit import Kit
-from training.products import Laid, cables, lay, over, see_through, vary
+from training.products import Laid, cables, lay, looks_clear, over, see_through, vary
 from training.props import drawn_product
 from training.scene_mix import SceneMix
 from training.shading import with_reflection, with_shadow
 from vision.arrays import Alpha, Hw, RgbaImage
 
+CLEAR_TRIES = 20
 ASPECTS = (1.0, 1.0, 4 / 3, 3 / 4, 3 / 2, 2 / 3, 5 / 4, 4 / 5)
 
 
@@ -71,14 +73,28 @@ def _products(rng: Generator, kit: Kit, hw: Hw, kind: str, mix: SceneMix) -> lis
 
 
 def _product(rng: Generator, kit: Kit, hw: Hw, kind: str, mix: SceneMix, sizes: tuple[float, float]) -> Laid:
-    if rng.random() < mix.drawn or not (kit.exact or kit.rough):
-        cutout = drawn_product(rng, kit, max(hw))
-    else:
-        cutouts = kit.exact if kit.exact and (not kit.rough or rng.random() < 0.6) else kit.rough
-        cutout = cutouts[int(rng.integers(len(cutouts)))]
+    clear = _clear_cutout(rng, kit) if rng.random() < mix.translucent else None
+    cutout = clear or _any_cutout(rng, kit, max(hw), mix)
     pale = bool(rng.random() < (mix.pale if kind == "white" else 0.08))
     laid = lay(rng, vary(rng, cutout, pale=pale), hw, smallest=sizes[0], largest=sizes[1])
-    return see_through(rng, laid) if rng.random() < mix.translucent else laid
+    return see_through(rng, laid) if clear else laid
+
+
+def _any_cutout(rng: Generator, kit: Kit, side_px: int, mix: SceneMix) -> Cutout:
+    if rng.random() < mix.drawn or not (kit.exact or kit.rough):
+        return drawn_product(rng, kit, side_px)
+    cutouts = kit.exact if kit.exact and (not kit.rough or rng.random() < 0.6) else kit.rough
+    return cutouts[int(rng.integers(len(cutouts)))]
+
+
+def _clear_cutout(rng: Generator, kit: Kit) -> Cutout | None:
+    """One that looks as if one could see through it, of a few tries; never a drawn one, whose inside is product."""
+    cutouts = kit.exact or kit.rough
+    for _ in range(CLEAR_TRIES if cutouts else 0):
+        cutout = cutouts[int(rng.integers(len(cutouts)))]
+        if looks_clear(cutout):
+            return cutout
+    return None
 
 
 def _photo_px(rng: Generator, mix: SceneMix) -> float:

@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 
+from training import products, props, synthesis
 from training.augment import augment, random_crop, to_canvas
 from training.cutouts import Cutout, cropped, is_whole, without_rim
 from training.kit import Kit
-from training.products import cables, lay, see_through
-from training.props import PRODUCTS
+from training.products import cables, lay, looks_clear, see_through
+from training.props import PRODUCTS, _fringed
 from training.scene_mix import SceneMix
+from training.strokes import ellipse, stroke
 from training.synthesis import empty_scene, scene
 
 MIX = SceneMix()
@@ -140,6 +142,57 @@ def test_glass_is_denser_at_its_rim(kit):
     middle = alpha[int(rows.mean()), int(columns.mean())]
     assert middle < 0.99
     assert alpha.max() > middle
+
+
+def test_what_looks_solid_is_not_see_through(kit, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a red disc, or a drawn product, was made see-through")
+
+    monkeypatch.setattr(synthesis, "see_through", refuse)
+    for number in range(12):
+        scene(np.random.default_rng(number), kit, 96, SceneMix(translucent=1.0, drawn=0.0))
+        scene(np.random.default_rng(number), Kit((), (), (), ()), 96, SceneMix(translucent=1.0))
+
+
+def test_what_looks_clear_may_be_see_through(kit):
+    glass = Cutout(np.full_like(kit.exact[0].image, 190), kit.exact[0].alpha)
+    assert looks_clear(glass)
+    assert not looks_clear(kit.exact[0])
+    assert not looks_clear(Cutout(np.full_like(glass.image, 30), glass.alpha))
+    mix = SceneMix(translucent=1.0, drawn=1.0, several=0.0, cabled=0.0)
+    for number in range(8):
+        alpha = scene(np.random.default_rng(number), Kit([glass], (), (), ()), 96, mix)[..., 3]
+        assert ((alpha > 70) & (alpha < 245)).sum() > 0.3 * (alpha > 0).sum()
+
+
+def test_a_rugs_fringe_is_pale_and_its_gaps_are_not_product():
+    pattern = np.full((100, 60, 3), 90.0, np.float32)
+    image, alpha = _fringed(np.random.default_rng(1), pattern)
+    threads = alpha[0] == 1
+    assert 0.3 < threads.mean() < 0.9
+    assert image[0][threads].min() >= 190
+    assert not alpha[0][~threads].any()
+    assert (image[50] == 90).all()
+    assert (alpha[10:90] == 1).all()
+
+
+def test_shapes_have_soft_edges():
+    for alpha in (
+        ellipse((60, 80), (40, 30), (20.0, 10.0), 10.0),
+        stroke((60, 80), np.array([[5, 5], [70, 50]], np.float32), 3.0),
+    ):
+        assert ((alpha > 0.05) & (alpha < 0.95)).sum() > 30
+    assert ellipse((60, 80), (40, 30), (20, 10)).sum() == pytest.approx(np.pi * 200, rel=0.03)
+
+
+def test_a_cushion_and_a_plug_have_soft_edges(monkeypatch, kit):
+    seen = []
+    for module in (props, products):
+        monkeypatch.setattr(module, "ellipse", lambda *more: seen.append(ellipse(*more)) or seen[-1])
+    props.wicker(np.random.default_rng(1), kit, 120)
+    cables(np.random.default_rng(1), [lay(np.random.default_rng(1), kit.exact[0], (200, 200), smallest=0.2)])
+    assert len(seen) == 2
+    assert all(((alpha > 0.05) & (alpha < 0.95)).any() for alpha in seen)
 
 
 def test_a_small_photo_is_drawn_small(kit):
