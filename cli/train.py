@@ -28,6 +28,9 @@ def train(
     devices: Annotated[int, typer.Option(min=1, help="Processes, one per GPU where there are GPUs.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines; each runs this command, see docs/training.md.")] = 1,
     *,
+    inherit_licences: Annotated[
+        bool, typer.Option("--inherit-licences", help="Start from a model that learnt from other licence classes, too.")
+    ] = False,
     prepare: Annotated[bool, typer.Option("--prepare", help="Fill the cache, and stop.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Two samples of every phase, then export.")] = False,
 ) -> None:
@@ -52,6 +55,7 @@ def train(
             run_dir=run,
             cache_dir=cache_dir,
             start_from=start,
+            inherit_licences=inherit_licences,
             machines=Machines(devices, nodes),
             report=_say,
         )

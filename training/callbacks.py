@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -37,8 +38,17 @@ def build_callbacks(recipe: Recipe, run_dir: Path, report: Report, *, is_last_ph
         callbacks.append(SamplePictures())
         callbacks.append(_checkpoint(run_dir, BEST, monitor="val/iou"))
         if recipe.patience and is_last_phase:
-            callbacks.append(EarlyStopping("val/iou", mode="max", patience=recipe.patience))
+            callbacks.append(_early_stopping(recipe.patience))
     return [*callbacks, _checkpoint(run_dir, LAST, monitor=None)]
+
+
+def has_stopped_early(last: Path) -> bool:
+    """Whether a run's last checkpoint was written as its patience ended; such a run is over."""
+    if not last.is_file():
+        return False
+    watchers: dict[str, Any] = torch.load(last, map_location="cpu", weights_only=True, mmap=True)["callbacks"]
+    key = _early_stopping(patience=1).state_key
+    return key in watchers and bool(watchers[key]["wait_count"] >= watchers[key]["patience"])
 
 
 def moving_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor], None]:
@@ -100,6 +110,10 @@ class SamplePictures(Callback):
         if self._rows and isinstance(trainer.logger, pl.loggers.TensorBoardLogger):
             trainer.logger.experiment.add_image("photo, truth, alpha", torch.cat(self._rows, 1), trainer.global_step)
         self._rows = []
+
+
+def _early_stopping(patience: int) -> EarlyStopping:
+    return EarlyStopping("val/iou", mode="max", patience=patience)
 
 
 def _checkpoint(run_dir: Path, name: str, monitor: str | None) -> ModelCheckpoint:

@@ -51,8 +51,8 @@ def read_checkpoint(path: Path) -> tuple[ModelSpec, dict[str, Tensor]]:
     return ModelSpec(**fields), state
 
 
-def load_start(network: SegmentationNetwork, source: str) -> str:
-    """Fill a network from a checkpoint, a sidecar (.json) or an installed model; returns what it was.
+def load_start(network: SegmentationNetwork, source: str) -> tuple[ModelSpec, str]:
+    """Fill a network from a checkpoint, a sidecar (.json) or an installed model; returns it, and how much was taken.
 
     Tensors whose name and shape agree are taken, so that another head may start on a trained encoder.
     StartError when not even the encoder fits.
@@ -64,7 +64,7 @@ def load_start(network: SegmentationNetwork, source: str) -> str:
     if missing := sorted(encoder - fitting.keys()):
         raise StartError(f"{source} has another encoder: {len(missing)} tensors do not fit, such as {missing[0]}")
     network.load_state_dict({key: value.to(wanted[key].dtype) for key, value in fitting.items()}, strict=False)
-    return f"{spec.model_id}, {len(fitting)} of {len(wanted)} tensors"
+    return spec, f"{spec.model_id}, {len(fitting)} of {len(wanted)} tensors"
 
 
 def load_model(source: str) -> tuple[ModelSpec, SegmentationNetwork]:

@@ -12,13 +12,14 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from training.callbacks import LAST, Report, build_callbacks
+from training.callbacks import LAST, Report, build_callbacks, has_stopped_early
 from training.checkpoints import epochs_done, export_run, load_start
 from training.cutouts import is_cutout
 from training.data import RunData
 from training.dataset import OTHER_PHOTOS
 from training.folding import fold_frozen_norms
 from training.manifest import LICENCE_CLASSES, ManifestError, Row, check_rows, read_manifest, select
+from training.origin import Origin, check_inherited, resumed
 from training.prepare import SCENE_GROUPS, training_rows, validation_rows
 from training.pretrained import load_imagenet_encoder
 from training.recipe import Recipe, RecipeError
@@ -49,6 +50,7 @@ def train(
     run_dir: Path,
     cache_dir: Path,
     start_from: str | None = None,
+    inherit_licences: bool = False,
     machines: Machines | None = None,
     report: Report = print,
     watchers: Sequence[Callback] = (),
@@ -58,21 +60,29 @@ def train(
     Of several processes the first one exports; the others return None.
 
     `data_dir` holds manifest.csv, `cache_dir` receives decoded samples. `start_from`: a checkpoint, a sidecar or an
-    installed model whose weights a new run starts from. ManifestError or RecipeError before any computing.
+    installed model whose weights a new run starts from; `inherit_licences`: also where that one learnt from licence
+    classes that the recipe leaves out. ManifestError or RecipeError before any computing, also for a folder that
+    holds another run.
     """
     machines = machines or Machines()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     rows = checked_rows(recipe, data_dir)
     check_machines(recipe, machines)
+    origin = Origin.of(recipe, rows, start_from)
+    is_new = not (run_dir / f"{LAST}.ckpt").is_file()
+    if not is_new:
+        origin = resumed(origin, run_dir)
     recipe = with_what_there_is(recipe, rows, report)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     cv2.setNumThreads(1)
     pl.seed_everything(recipe.seed, verbose=False)
     task = SegmentationTask(recipe)
-    last = run_dir / f"{LAST}.ckpt"
-    if not last.is_file():
-        fill(task, recipe, start_from, report)
+    if is_new:
+        inherited = fill(task, recipe, start_from, report, inherit_licences=inherit_licences)
+        origin = replace(origin, learnt_from=tuple(sorted({*origin.learnt_from, *inherited})))
+        origin.write(run_dir)
+    task.learns_from(origin.learnt_from)
     if recipe.batchnorm != "train" and not fold_frozen_norms(task.network.encoder.eval()):
         report(f"batch norm of {recipe.model.encoder} stays apart from its convolutions: as good, but slower")
     data = RunData(recipe, rows, cache_dir)
@@ -143,12 +153,22 @@ def check_machines(recipe: Recipe, machines: Machines) -> None:
             )
 
 
-def fill(task: SegmentationTask, recipe: Recipe, start_from: str | None, report: Report) -> None:
-    """The weights that a new run starts from."""
-    if start_from is not None:
-        report(f"starts from {load_start(task.network, start_from)}")
-    elif recipe.encoder_weights == "imagenet":
-        load_imagenet_encoder(recipe.model.encoder, task.network.backbone)
+def fill(
+    task: SegmentationTask, recipe: Recipe, start_from: str | None, report: Report, *, inherit_licences: bool = False
+) -> tuple[str, ...]:
+    """The weights that a new run starts from; returns the licence classes that come with them.
+
+    RecipeError for classes that the recipe leaves out, unless `inherit_licences`.
+    """
+    if start_from is None:
+        if recipe.encoder_weights == "imagenet":
+            load_imagenet_encoder(recipe.model.encoder, task.network.backbone)
+        return ()
+    spec, said = load_start(task.network, start_from)
+    if not inherit_licences:
+        check_inherited(recipe, spec.model_id, spec.learnt_from)
+    report(f"starts from {said}, which learnt from the licence classes {', '.join(spec.learnt_from)}")
+    return spec.learnt_from
 
 
 def run_phases(
@@ -170,10 +190,10 @@ def run_phases(
     for number, phase in enumerate(recipe.phases):
         data.phase, data.first_epoch = number, first_epoch
         first_epoch += recipe.epochs(phase)
-        if epochs_done(last) >= first_epoch:
+        is_last_phase = number == len(recipe.phases) - 1
+        if epochs_done(last) >= first_epoch or (is_last_phase and has_stopped_early(last)):
             continue
         task.enter(phase)
-        is_last_phase = number == len(recipe.phases) - 1
         callbacks = build_callbacks(recipe, run_dir, report, is_last_phase=is_last_phase)
         trainer = pl.Trainer(
             accelerator=machines.accelerator,

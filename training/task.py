@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,10 @@ class SegmentationTask(pl.LightningModule):
         self.recipe = recipe
         self.network = build_network(recipe.model).to(memory_format=torch.channels_last)
         self.save_hyperparameters({"model": asdict(recipe.model)})
+
+    def learns_from(self, licence_classes: tuple[str, ...]) -> None:
+        """Checkpoints, and the models made of them, name these classes."""
+        self.save_hyperparameters({"model": asdict(replace(self.recipe.model, learnt_from=licence_classes))})
 
     def enter(self, phase: Phase) -> None:
         """Freeze what this phase leaves as it is."""

@@ -39,6 +39,8 @@ class ModelSpec:
     """How a photo comes to the canvas: `letterbox` keeps its aspect, `squash` does not."""
     licence: str = ""
     """Of weights that somebody brought, as they state it."""
+    learnt_from: tuple[str, ...] = ("unknown",)
+    """Licence classes of all photos that the weights learnt from, also by way of a model that they started from."""
 
     @property
     def is_onnx(self) -> bool:
@@ -70,6 +72,8 @@ class ModelSpec:
         fields = json.loads(text)
         for key in ("decoder_channels", "canvas_hw", "mean", "std"):
             fields[key] = tuple(fields[key])
+        if "learnt_from" in fields:
+            fields["learnt_from"] = tuple(fields["learnt_from"])
         if fields.get("calibration") is not None:
             fields["calibration"] = Calibration.from_json(fields["calibration"])
         return cls(**fields)

@@ -69,7 +69,8 @@ def test_every_shipped_recipe_has_a_network_with_imagenet_weights(path):
 def test_a_trained_encoder_carries_another_head(spec):
     other = dataclasses.replace(spec, architecture="fcn", decoder_channels=(16,))
     network = build_network(other)
-    said = load_start(network, "unet-fast@1")
+    source, said = load_start(network, "unet-fast@1")
+    assert source == read_spec("unet-fast-1")
     assert said.startswith("unet-fast@1, ")
     wanted = load_network(read_spec("unet-fast-1")).encoder.state_dict()
     assert all(torch.equal(value, wanted[key]) for key, value in network.encoder.state_dict().items())

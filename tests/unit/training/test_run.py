@@ -1,4 +1,4 @@
-"""The whole way on drawn data: `make train-smoke` runs this file."""
+"""The whole way on drawn data: killed, resumed, restricted, started from another model."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,19 +8,16 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 import training
-from tests.unit.training.data import draw_data
+from tests.unit.training.conftest import TINY
 from training.checkpoints import export_checkpoint, read_checkpoint
-from training.manifest import ManifestError, load_photo, read_manifest, select
-from training.metrics import measure
+from training.manifest import ManifestError
 from training.pretrained import load_imagenet_encoder
 from training.recipe import Recipe, RecipeError
 from training.run import Machines, read_recipe, train
 from vision.segmenters.network import build_network, load_network
 from vision.segmenters.spec import WEIGHTS_FOLDER, read_spec
-from vision.segmenters.unet import UnetSegmenter
 
 CONFIGS = Path(training.__file__).parent / "configs"
-TINY = Path(__file__).with_name("tiny.toml")
 
 
 class KilledError(Exception):
@@ -38,38 +35,9 @@ class KillAt(Callback):
             raise KilledError
 
 
-def _quiet(_: str) -> None:
-    pass
-
-
-@pytest.fixture
-def data(tmp_path):
-    (tmp_path / "data").mkdir()
-    return draw_data(tmp_path / "data")
-
-
-@pytest.fixture
-def run(tmp_path, data):
-    def _run(name, recipe=None, **more):
-        folders = {"data_dir": data, "run_dir": tmp_path / name, "cache_dir": tmp_path / "cache"}
-        return train(
-            recipe or Recipe.read(TINY), **folders, report=_quiet, machines=Machines(accelerator="cpu"), **more
-        )
-
-    return _run
-
-
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_shipped_recipe_reads(path):
     assert Recipe.read(path).phases
-
-
-def test_four_photos_are_learnt_by_heart(tmp_path, data, run):
-    spec = run("smoke", Recipe.read(CONFIGS / "smoke.toml"))
-    segmenter = UnetSegmenter.load(spec, folder=tmp_path / "smoke" / "weights", runtime="torch-cpu")
-    for row in select(read_manifest(data), "train", ["drawn"]):
-        image, truth = load_photo(row)
-        assert measure(truth, segmenter.segment([image])[0])["iou"] > 0.9
 
 
 def test_a_run_killed_in_the_middle_ends_with_the_same_weights(tmp_path, run):
