@@ -82,6 +82,7 @@ def train(
         inherited = fill(task, recipe, start_from, report, inherit_licences=inherit_licences)
         origin = replace(origin, learnt_from=tuple(sorted({*origin.learnt_from, *inherited})))
         origin.write(run_dir)
+        report(f"licence classes that the model will have learnt from: {', '.join(origin.learnt_from)}")
     task.learns_from(origin.learnt_from)
     if recipe.batchnorm != "train" and not fold_frozen_norms(task.network.encoder.eval()):
         report(f"batch norm of {recipe.model.encoder} stays apart from its convolutions: as good, but slower")
@@ -167,7 +168,7 @@ def fill(
     spec, said = load_start(task.network, start_from)
     if not inherit_licences:
         check_inherited(recipe, spec.model_id, spec.learnt_from)
-    report(f"starts from {said}, which learnt from the licence classes {', '.join(spec.learnt_from)}")
+    report(f"starts from {said}")
     return spec.learnt_from
 
 
