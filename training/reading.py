@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from vision.arrays import Alpha
@@ -28,7 +29,7 @@ def read_picture(path: Path) -> Decoded:
 def read_mask(path: Path) -> Alpha:
     """Brightness of a mask, (H, W) float32 in [0, 1]; what is transparent in it is not product. ReadError, OSError."""
     mask = read_picture(path)
-    share = mask.image.mean(axis=2, dtype=np.float32) / np.float32(255)
+    share = as_share(np.asarray(cv2.cvtColor(mask.image, cv2.COLOR_RGB2GRAY), np.uint8))
     return share if mask.alpha is None else share * as_share(mask.alpha)
 
 
