@@ -80,6 +80,7 @@ class Kinds(Callback):
         pl_module.network.unet.segmentation_head.register_forward_hook(lambda *call: self.seen.add(call[2].dtype))
 
 
+@pytest.mark.timeout(1200)  # two threads wait for each other by spinning: minutes where other work keeps a core
 def test_half_precision_resumes_bit_for_bit(run):
     tiny, kinds = Recipe.read(TINY), Kinds()
     recipe = replace(tiny, phases=tiny.phases[1:], precision="bf16-mixed", threads=2, loader_workers=1)
