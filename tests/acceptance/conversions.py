@@ -19,5 +19,5 @@ def keep(data_dir: Path) -> None:
     """Keep what a process in this data folder converted."""
     for graph in (data_dir / "models").glob("*-openvino-*.xml"):
         if not (_KEPT / graph.name).exists():
-            shutil.copy(graph.with_suffix(".bin"), _KEPT)
-            shutil.copy(graph, _KEPT)
+            for suffix in (".bin", ".sha256", ".xml"):
+                shutil.copy(graph.with_suffix(suffix), _KEPT)

@@ -85,12 +85,24 @@ def test_runtimes_and_microbatch_sizes_agree_within_two_steps(runtime, saved: Sa
 def test_openvino_keeps_its_conversion_by_checksum(saved: Saved, images, monkeypatch: pytest.MonkeyPatch):
     first = saved.load("openvino-cpu")
     kept = sorted(saved.cache.iterdir())
-    assert [file.suffix for file in kept] == [".bin", ".xml"]
+    assert [file.suffix for file in kept] == [".bin", ".sha256", ".xml"]
     assert saved.spec.weights_sha256[:16] in kept[0].name
     monkeypatch.setitem(sys.modules, "vision.segmenters.network", None)  # and with it PyTorch: no import of it works
     second = saved.load("openvino-cpu")
     assert sorted(saved.cache.iterdir()) == kept
     np.testing.assert_array_equal(first.segment(images[:1])[0], second.segment(images[:1])[0])
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".xml", ".sha256"])
+def test_a_damaged_conversion_is_made_anew(suffix, tmp_path, images):
+    saved = Saved(tmp_path)
+    expected = saved.load("openvino-cpu").segment(images[:1])[0]
+    [damaged] = saved.cache.glob(f"*{suffix}")
+    size = damaged.stat().st_size
+    damaged.write_bytes(bytes(size))
+    np.testing.assert_array_equal(saved.load("openvino-cpu").segment(images[:1])[0], expected)
+    assert damaged.read_bytes() != bytes(size)
+    assert len(list(saved.cache.iterdir())) == 3
 
 
 def test_no_state_between_calls(images):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import openvino
 
+from vision.segmenters.checksum import file_sha256
 from vision.segmenters.runtimes.base import Batch, BatchLogits, MakeNetwork, RuntimeOptions
 from vision.segmenters.spec import ModelSpec
 
@@ -34,14 +35,26 @@ def _read_or_convert(core: openvino.Core, make: MakeNetwork, spec: ModelSpec, ca
         return _convert(make, spec)
     name = f"{spec.file_stem}-{spec.weights_sha256[:16]}-openvino-{openvino.__version__.split('-')[0]}"
     kept = cache_dir / f"{name}.xml"
-    if not kept.exists():
+    if not _is_whole(kept):
         cache_dir.mkdir(parents=True, exist_ok=True)
-        # Two workers may start at once: each writes files of its own, the weights are in place before the graph.
+        # Two workers may start at once: each writes files of its own, and the checksum is in place last.
         draft = cache_dir / f"{name}.{os.getpid()}.xml"
         openvino.save_model(_convert(make, spec), draft, compress_to_fp16=False)
-        draft.with_suffix(".bin").replace(kept.with_suffix(".bin"))
-        draft.replace(kept)
+        draft.with_suffix(".sha256").write_text(_sha256(draft), encoding="ascii")
+        for suffix in (".bin", ".xml", ".sha256"):
+            draft.with_suffix(suffix).replace(kept.with_suffix(suffix))
     return core.read_model(kept)
+
+
+def _is_whole(kept: Path) -> bool:
+    """Whether a kept conversion is the one that was written: a damaged one could run, and cut out nonsense."""
+    files = [kept.with_suffix(suffix) for suffix in (".bin", ".xml", ".sha256")]
+    return all(file.is_file() for file in files) and files[-1].read_bytes() == _sha256(kept).encode()
+
+
+def _sha256(graph: Path) -> str:
+    """Of the graph and of its weights, a line each."""
+    return "".join(f"{file_sha256(graph.with_suffix(suffix))}\n" for suffix in (".xml", ".bin"))
 
 
 def _convert(make: MakeNetwork, spec: ModelSpec) -> openvino.Model:
