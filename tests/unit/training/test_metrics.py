@@ -31,6 +31,27 @@ def test_the_boundary_counts_errors_that_area_hides(square):
     assert boundary_iou(square > 0.5, grown > 0.5) < 0.05
 
 
+def test_boundary_iou_of_cases_worked_by_hand():
+    # 300 x 400 px: the diagonal is 500, the band 5 px wide.
+    def centred(side: int) -> np.ndarray:
+        mask = np.zeros((300, 400), np.bool_)
+        mask[150 - side // 2 : 150 + side // 2, 200 - side // 2 : 200 + side // 2] = True
+        return mask
+
+    truth = centred(100)
+    # Bands at 0 to 5 and 3 to 8 px from the truth's outline.
+    assert boundary_iou(truth, centred(94)) == pytest.approx((94**2 - 90**2) / (100**2 - 84**2))
+    assert boundary_iou(truth, centred(90)) == 0, "bands that only touch"
+    # 100 x 100 px: a band of 1 px. Rings of 236 px, one row apart, share 59 px of two sides.
+    ring = np.zeros((100, 100), np.bool_)
+    ring[20:80, 20:80] = True
+    assert boundary_iou(ring, np.roll(ring, 1, axis=0)) == pytest.approx(118 / 354)
+    # The frame is an outline: of 396 and 394 px, 296 are shared.
+    full, cut = np.ones((100, 100), np.bool_), np.ones((100, 100), np.bool_)
+    cut[:, 0] = False
+    assert boundary_iou(full, cut) == pytest.approx(296 / 494)
+
+
 def test_a_product_cut_off_by_the_frame_has_an_outline_there():
     whole = np.ones((50, 50), np.bool_)
     assert boundary_iou(whole, whole) == 1
