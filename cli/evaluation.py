@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.model_source import open_models
+from cli.model_source import find_model
 from cli.output import console, fail
 from config.settings import Settings
 
@@ -58,9 +58,11 @@ def evaluate(
     cv2.setNumThreads(1)
     settings = Settings()
     try:
-        found = _find(model or settings.model, settings)
+        # Before anything is written: the default place of the new report may be the gate file's own.
+        baseline = None if gate is None else gates.read(gate)
+        found = find_model(model or settings.model, settings)
         manifests = [parse_peer(text) for text in peer or ()]
-        others = [_find(name, settings) for name in against or ()]
+        others = [find_model(name, settings) for name in against or ()]
         rows = select(read_manifest(data), split)
         check_rows(rows)
         own = [found.load(runtime=settings.runtime, threads=threads)]
@@ -73,7 +75,7 @@ def evaluate(
         done = run.evaluate(
             candidates, rows, threads=threads, split=split, cache_dir=cache, alphas_dir=alphas, report=_say
         )
-    except (CandidateError, ManifestError, WeightsError) as error:
+    except (CandidateError, ManifestError, WeightsError, gates.GateError) as error:
         raise fail(str(error), code=2) from None
     figures = summary.summarise(done)
     out.mkdir(parents=True, exist_ok=True)
@@ -89,9 +91,9 @@ def evaluate(
             _write_figures(card, found, figures)
         except CardError as error:
             raise fail(str(error)) from None
-    if gate is not None:
+    if baseline is not None:
         try:
-            fallen = gates.falls(json.loads(gate.read_text(encoding="utf-8")), figures, tolerance=tolerance)
+            fallen = gates.falls(baseline, figures, tolerance=tolerance)
         except gates.GateError as error:
             raise fail(str(error), code=2) from None
         if fallen:
@@ -104,17 +106,21 @@ def calibrate(
     model: Model = None,
     out: Annotated[Path, typer.Option(help="Folder of calibration.json.")] = Path("out/evaluation"),
     split: Annotated[str, typer.Option(help="A part of the data.")] = "dev",
+    without: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SOURCE", help="Leave out a source whose masks are no independent truth; repeatable."),
+    ] = None,
     card: Card = None,
     threads: Threads = 2,
 ) -> None:
     """Measure what a model's confidence is worth and write its limits of pass, review and fail into its sidecar.
 
-    A version of the registry never changes: its limits and weights go to OUT as a version of their own, to be added.
+    A version that jobs can name never changes: its limits and weights go to OUT as a version of their own, to be added.
     Photos without a product are the backgrounds that training holds out.
     """
     import cv2
 
-    from training.evaluation.calibration import CalibrationError, collect
+    from training.evaluation.calibration import CalibrationError, collect, leave_out
     from training.evaluation.calibration import calibrate as calibrate_on
     from training.evaluation.candidates import CandidateError, OwnModel
     from training.evaluation.card import CardError, fill, verdict
@@ -125,21 +131,24 @@ def calibrate(
     cv2.setNumThreads(1)
     settings = Settings()
     try:
-        found = _find(model or settings.model, settings)
+        found = find_model(model or settings.model, settings)
         rows = read_manifest(data)
-        wanted = [*select(rows, split), *split_backgrounds(select(rows, "backgrounds"))[1]]
+        photos = leave_out(select(rows, split), without or ())
+        wanted = [*photos, *split_backgrounds(select(rows, "backgrounds"))[1]]
         check_rows(wanted)
         own = OwnModel(found.load(runtime=settings.runtime, threads=threads))
         made, reliability = calibrate_on(collect(own, wanted, _say))
     except (CandidateError, ManifestError, WeightsError, CalibrationError) as error:
         raise fail(str(error), code=2) from None
-    sidecar = _write_limits(found, made, out)
+    carrier = _write_limits(found, made, out)
+    left_out = sorted(set(without or ()))
+    record = {"model": carrier.spec.model_id, "split": split, "without": left_out}
+    record |= {"calibration": made.to_json(), "reliability": reliability.to_json()}
     out.mkdir(parents=True, exist_ok=True)
-    record = {"model": found.spec.model_id, "calibration": made.to_json(), "reliability": reliability.to_json()}
     (out / "calibration.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    text = verdict(found.spec.model_id, made, reliability)
+    text = verdict(carrier.spec.model_id, made, reliability, without=left_out)
     _say(text)
-    _say(f"Wrote the limits into {sidecar}.")
+    _say(f"Wrote the limits into {carrier.sidecar}.")
     if card is not None:
         try:
             fill(card, "verdict", text)
@@ -148,35 +157,24 @@ def calibrate(
         _say(f"Wrote them into {card}.")
 
 
-def _find(word: str, settings: Settings) -> "Found":
-    """The model that a sidecar's path, a name or an id means. CandidateError where there is none."""
-    from training.evaluation.candidates import CandidateError, Found, read_sidecar
+def _write_limits(found: "Found", limits: "Calibration", out: Path) -> "Found":
+    """Into the sidecar of a run's export, or for a released version into one of a new version, its weights beside it.
 
-    if Path(word).suffix == ".json":
-        return read_sidecar(Path(word))
-    with open_models(settings) as source:
-        models = source.models()
-        spec = models.find(word)
-        if spec is None:
-            raise CandidateError(f"There is no model {word!r}; see `packshot models list`, or name a sidecar (*.json).")
-        return Found(spec, source.folder(spec), is_registered=spec.model_id in models.imported)
-
-
-def _write_limits(found: "Found", limits: "Calibration", out: Path) -> Path:
-    """Into the model's sidecar, or for a version of the registry into one of a new version, its weights beside it."""
+    Returns the model that carries the limits.
+    """
     import shutil
 
+    from training.evaluation.candidates import Found
     from vision.segmenters.spec import write_calibration
 
-    if not found.is_registered:
-        write_calibration(found.spec, limits, found.folder)
-        return found.sidecar
+    if not found.is_released:
+        return Found(write_calibration(found.spec, limits, found.folder), found.folder)
     spec, folder = replace(found.spec, version=f"{found.spec.version}-limits"), out / "model"
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(found.folder / found.spec.weights_name, folder / spec.weights_name)
-    write_calibration(spec, limits, folder)
-    _say(f"`packshot models add {folder / f'{spec.file_stem}.json'}` adds it as {spec.model_id}.")
-    return folder / f"{spec.file_stem}.json"
+    made = Found(write_calibration(spec, limits, folder), folder)
+    _say(f"`packshot models add {made.sidecar}` adds it as {spec.model_id}.")
+    return made
 
 
 def _write_figures(card: Path, found: "Found", figures: dict[str, Any]) -> None:

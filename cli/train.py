@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from cli.model_source import training_source
 from cli.output import console, fail
+from config.settings import Settings
 
 Config = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A recipe as TOML, see training/configs.")]
 Data = Annotated[Path, typer.Option("--data", exists=True, file_okay=False, help="Folder with manifest.csv.")]
@@ -22,7 +24,9 @@ def train(
     cache: Cache | None = None,
     start: Annotated[
         str | None,
-        typer.Option("--from", help="Weights to start from: a checkpoint, a sidecar, or an installed model."),
+        typer.Option(
+            "--from", help="Weights to start from: a checkpoint, a sidecar, or a model of `packshot models list`."
+        ),
     ] = None,
     licence: Licence = None,
     devices: Annotated[int, typer.Option(min=1, help="Processes, one per GPU where there are GPUs.")] = 1,
@@ -36,11 +40,13 @@ def train(
 ) -> None:
     """Train a model, or go on with a run that was broken off."""
     from training.checkpoints import StartError
+    from training.evaluation.candidates import CandidateError
     from training.manifest import ManifestError
     from training.prepare import prepare as fill_stores
     from training.recipe import RecipeError
     from training.run import Machines, checked_rows, miniature, read_recipe
     from training.run import train as run_training
+    from vision.segmenters.checksum import WeightsError
 
     try:
         recipe = read_recipe(config, licence)
@@ -54,12 +60,12 @@ def train(
             data_dir=data,
             run_dir=run,
             cache_dir=cache_dir,
-            start_from=start,
+            start_from=None if start is None else training_source(start, Settings()),
             inherit_licences=inherit_licences,
             machines=Machines(devices, nodes),
             report=_say,
         )
-    except (ManifestError, RecipeError, StartError) as error:
+    except (ManifestError, RecipeError, StartError, CandidateError, WeightsError) as error:
         raise fail(str(error)) from None
     if spec is not None:
         console.print(f"{spec.model_id} is in {run / 'weights'}, sha256 {spec.weights_sha256}", markup=False)
@@ -93,19 +99,23 @@ def synth(
 def label(
     photos: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of photos.")],
     out: Annotated[Path, typer.Option(help="New data folder: images, masks and manifest.csv.")],
-    model: Annotated[str, typer.Option(help="An installed model, a sidecar or a checkpoint.")] = "unet-fast",
+    model: Annotated[
+        str, typer.Option(help="A model of `packshot models list`, a sidecar or a checkpoint.")
+    ] = "unet-fast",
     licence_class: Annotated[str, typer.Option(help="Licence class of these photos, for the manifest.")] = "unknown",
 ) -> None:
     """Write pseudo-labels of a model, with its confidence, for a person to accept or for training."""
     from training.checkpoints import StartError
+    from training.evaluation.candidates import CandidateError
     from training.label import label_folder
     from training.manifest import LICENCE_CLASSES
+    from vision.segmenters.checksum import WeightsError
 
     if licence_class not in LICENCE_CLASSES:
         raise fail(f"Licence classes are {', '.join(LICENCE_CLASSES)}.", code=2)
     try:
-        counts = label_folder(photos, out, model, licence_class, _say)
-    except StartError as error:
+        counts = label_folder(photos, out, training_source(model, Settings()), licence_class, _say)
+    except (StartError, CandidateError, WeightsError) as error:
         raise fail(str(error)) from None
     console.print(
         f"{counts.labelled} photos labelled, {counts.refused} left out; see {out / 'manifest.csv'}", markup=False

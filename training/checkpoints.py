@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jobs.models import installed_models
 from training.callbacks import BEST, LAST
 from training.recipe import Recipe
 from vision.segmenters.network import SegmentationNetwork, build_network, load_network, save_network
@@ -79,14 +80,13 @@ def _source(source: str) -> tuple[ModelSpec, dict[str, Tensor]]:
     path = Path(source)
     if path.suffix == ".ckpt":
         return read_checkpoint(path)
-    if path.suffix == ".json":
-        folder, sidecars = path.parent, [path]
+    if path.suffix == ".json" and path.is_file():
+        folder, spec = path.parent, ModelSpec.from_json(path.read_text(encoding="utf-8"))
     else:
-        folder, sidecars = WEIGHTS_FOLDER, sorted(WEIGHTS_FOLDER.glob("*.json"))
-    for sidecar in reversed(sidecars):
-        if not sidecar.is_file():
-            continue
-        spec = ModelSpec.from_json(sidecar.read_text(encoding="utf-8"))
-        if path.suffix == ".json" or source in {spec.model_id, spec.name}:
-            return spec, load_network(spec, folder).state_dict()
-    raise StartError(f"there is no checkpoint, sidecar or installed model {source!r}")
+        # As everywhere, a name means the highest version by number.
+        folder, spec = WEIGHTS_FOLDER, installed_models(WEIGHTS_FOLDER).find(source)
+    if spec is None:
+        raise StartError(f"there is no checkpoint, sidecar or installed model {source!r}")
+    if spec.is_onnx:
+        raise StartError(f"{spec.model_id} is an ONNX graph, whose weights no network of ours takes")
+    return spec, load_network(spec, folder).state_dict()

@@ -6,11 +6,12 @@ import torch
 
 import training
 from tests.unit.training.test_recipe import TEXT, read
-from training.checkpoints import StartError, load_start
+from training import checkpoints
+from training.checkpoints import StartError, load_model, load_start
 from training.freezing import freeze_levels, set_modes
 from training.pretrained import load_imagenet_encoder
 from training.recipe import Recipe
-from vision.segmenters.network import build_network, load_network
+from vision.segmenters.network import build_network, load_network, save_network
 from vision.segmenters.spec import read_spec
 
 CONFIGS = sorted((Path(training.__file__).parent / "configs").glob("*.toml"))
@@ -74,6 +75,19 @@ def test_a_trained_encoder_carries_another_head(spec):
     assert said.startswith("unet-fast@1, ")
     wanted = load_network(read_spec("unet-fast-1")).encoder.state_dict()
     assert all(torch.equal(value, wanted[key]) for key, value in network.encoder.state_dict().items())
+
+
+def test_a_name_means_the_highest_version_by_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "WEIGHTS_FOLDER", tmp_path)
+    tiny = dataclasses.replace(read_spec("unet-fast-1"), name="tiny", encoder="tu-resnet10t", decoder_channels=(8,) * 5)
+    for version in ("2", "10", "9"):
+        save_network(build_network(tiny), dataclasses.replace(tiny, version=version), tmp_path)
+    assert load_model("tiny")[0].model_id == "tiny@10"
+    assert load_model("tiny@2")[0].model_id == "tiny@2"
+    graph = dataclasses.replace(tiny, name="graph", architecture="onnx")
+    (tmp_path / "graph-2.json").write_text(graph.to_json())
+    with pytest.raises(StartError, match="ONNX"):
+        load_model("graph")
 
 
 def test_another_encoder_is_refused(spec):
