@@ -118,6 +118,14 @@ def collect(model: OwnModel, rows: Iterable[Row], report: Callable[[str], None] 
     return samples
 
 
+def leave_out(rows: Sequence[Row], sources: Sequence[str]) -> list[Row]:
+    """Photos of other sources. CalibrationError where a source has no photo, as a misspelt one would leave out none."""
+    if missing := sorted(set(sources) - {row.source for row in rows}):
+        known = ", ".join(sorted({row.source for row in rows}))
+        raise CalibrationError(f"no photo is of the source {missing[0]!r}; there are {known}")
+    return [row for row in rows if row.source not in sources]
+
+
 def calibrate(samples: Sequence[Sample]) -> tuple[Calibration, Reliability]:
     """The calibration from all samples, and what such a one does on photos it has not seen.
 

@@ -11,7 +11,7 @@ from vision.qc import Facts
 from vision.segmenters.loading import load_segmenter
 from vision.segmenters.onnx import OnnxSegmenter
 from vision.segmenters.runtimes import RuntimeOptions
-from vision.segmenters.spec import ModelSpec
+from vision.segmenters.spec import WEIGHTS_FOLDER, ModelSpec
 from vision.segmenters.unet import UnetSegmenter
 
 Kind: TypeAlias = Literal["network", "product", "peer"]
@@ -86,11 +86,12 @@ class OwnModel:
 
 @dataclass(frozen=True)
 class Found:
-    """A model and where its weights lie. One of the registry never changes: its folder holds no sidecar."""
+    """A model and where its weights lie."""
 
     spec: ModelSpec
     folder: Path
-    is_registered: bool = False
+    is_released: bool = False
+    """Whether jobs can name it, from the package or the registry: such a version never changes."""
 
     @property
     def sidecar(self) -> Path:
@@ -107,6 +108,7 @@ def read_sidecar(path: Path) -> Found:
     if not path.is_file():
         raise CandidateError(f"There is no sidecar {path}.")
     try:
-        return Found(ModelSpec.from_json(path.read_text(encoding="utf-8")), path.parent)
+        spec = ModelSpec.from_json(path.read_text(encoding="utf-8"))
     except (KeyError, TypeError, ValueError) as error:
         raise CandidateError(f"{path} is no sidecar of a model: {error}") from error
+    return Found(spec, path.parent, is_released=path.parent.resolve() == WEIGHTS_FOLDER.resolve())

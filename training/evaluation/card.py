@@ -1,7 +1,7 @@
 """The parts of a model card that commands write: between two comments that name the part."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,13 @@ from training.evaluation.candidates import Found
 from training.evaluation.summary import ALL
 from vision.calibration import Calibration
 from vision.segmenters.network import build_network
+
+FRINGE = (
+    "Fringe compares the edge with the product's true colours where the data has them; elsewhere with those that "
+    "Packshot's\nown estimator finds by the true alpha. That favours `product`, which delivers colours of the same "
+    "estimator, over the network\nand the peers, whose mattes are shown with the photo's own colours."
+)
+"""How the figure leans, beside every table that shows it."""
 
 
 class CardError(Exception):
@@ -65,12 +72,19 @@ def figures(summary: Mapping[str, Any]) -> str:
         "better and - that it is worse (paired bootstrap, 95 %)."
     )
     tail = "Of the product, with 95 % bootstrap intervals over photos:"
-    tabulated = (tables.by_source(summary), "Times of one photo, medians:", tables.times(summary))
+    tabulated = (
+        tables.by_source(summary),
+        FRINGE,
+        "The other figures:",
+        tables.others_by_source(summary),
+        "Times of one photo, medians:",
+        tables.times(summary),
+    )
     return "\n\n".join((head, *tabulated, tail, tables.intervals(summary)))
 
 
-def verdict(model_id: str, calibration: Calibration, reliability: Reliability) -> str:
-    """The score, its reliability curve, the limits and what they do."""
+def verdict(model_id: str, calibration: Calibration, reliability: Reliability, *, without: Sequence[str] = ()) -> str:
+    """The score, its reliability curve, the limits and what they do. `without`: sources that were left out."""
     curve = ["| score, mean of the bin | photos | IoU >= 0.9 |", "| --- | --- | --- |"]
     curve += [f"| {each.score:.3f} | {each.good.n} | {_share(each.good)} |" for each in reliability.bins]
     counts = ["| verdict by score | " + " | ".join(GROUPS) + " |", "| --- " * (len(GROUPS) + 1) + "|"]
@@ -84,7 +98,7 @@ def verdict(model_id: str, calibration: Calibration, reliability: Reliability) -
         "photos without a product failed": reliability.empties_failed,
     }
     parts = (
-        _basis(model_id, calibration),
+        _basis(model_id, calibration, without),
         "\n".join(curve),
         f"Brier score {reliability.brier:.3f}, expected calibration error {error:.3f}.",
         _limits(calibration),
@@ -94,10 +108,11 @@ def verdict(model_id: str, calibration: Calibration, reliability: Reliability) -
     return "\n\n".join(parts)
 
 
-def _basis(model_id: str, calibration: Calibration) -> str:
+def _basis(model_id: str, calibration: Calibration, without: Sequence[str]) -> str:
+    left_out = f"\nLeft out: {', '.join(without)}." if without else ""
     return (
         f"Of {model_id}, on {calibration.photos} development photos and {calibration.empties} held-out photos "
-        f"without a product.\nThe score is sigmoid({calibration.slope:.3f} x logit(confidence) "
+        f"without a product.{left_out}\nThe score is sigmoid({calibration.slope:.3f} x logit(confidence) "
         f"{calibration.intercept:+.3f}), the chance of an IoU of at least {GOOD_IOU};\nconfidence is the IoU that the "
         "network itself expects of its mask. Every count here is of photos that neither\nthe curve nor the limits have "
         "seen (nested cross-validation, 5 outer and 5 inner folds); in brackets 95 % Wilson intervals."

@@ -5,14 +5,16 @@ other model is told by a small manifest.
 """
 
 import hashlib
+import json
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 import onnxruntime
+import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -45,8 +47,8 @@ class PeerManifest:
     @classmethod
     def read(cls, path: Path) -> Self:
         """From a TOML file; `file` is relative to it. CandidateError says what is wrong."""
-        fields: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         try:
+            fields: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
             fields["file"] = path.parent / fields["file"]
             for key in ("mean", "std"):
                 fields[key] = tuple(float(value) for value in fields[key])
@@ -97,6 +99,18 @@ class OnnxPeer:
         self._session = onnxruntime.InferenceSession(str(manifest.file), options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
         self._output = self._session.get_outputs()[0].name
+
+    @property
+    def key(self) -> str:
+        """Names everything but the photo that decides a matte: the file's content, how it is fed and by what."""
+        parts = {
+            **asdict(self.manifest),
+            "file": "",
+            "sha256": self.sha256,
+            "onnxruntime": onnxruntime.__version__,
+            "pillow": PIL.__version__,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def make(self, image: RgbImage) -> dict[str, Made]:
         """As the protocol."""

@@ -1,5 +1,6 @@
 """One run: every photo through every candidate, figures with intervals by slice, paired comparisons, times."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 
 from training.evaluation.candidates import Candidate, CandidateError, Made, OwnModel, Title
 from training.evaluation.figures import Truth, measure_all
+from training.evaluation.peers import OnnxPeer
 from training.evaluation.slices import slices_of
 from training.evaluation.stopwatch import Timing, time_all
 from training.manifest import ManifestError, Row, load_foreground, load_photo
@@ -70,8 +72,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure `candidates`, the model of ours first, on photos with known alpha.
 
-    Peers' mattes are kept in `cache_dir` by their sha256, as they never change. `alphas_dir` receives the product's
-    alphas as SOURCE/NAME.png. ManifestError when there is no photo to measure,
+    Peers' mattes are kept in `cache_dir` by all that decides them: `OnnxPeer.key` and the photo's pixels. `alphas_dir`
+    receives the product's alphas as SOURCE/NAME.png. ManifestError when there is no photo to measure,
     CandidateError when two candidates have one name.
     """
     if not rows:
@@ -100,27 +102,24 @@ def _measure(candidates: Sequence[Candidate], row: Row, cache_dir: Path | None, 
             figures[name] = measure_all(truth, made.alpha, made.foreground)
             shown[name] = _thumbnail(image if made.foreground is None else made.foreground, made.alpha)
             if alphas_dir is not None and name == candidates[0].titles[-1].name:
-                _write_alpha(_alpha_file(alphas_dir, row), made.alpha)
+                _write_alpha(alphas_dir / row.source / f"{row.name}.png", made.alpha)
     thumbnails = Thumbnails(_shrink(image), _thumbnail(image, alpha), shown)
     return PhotoResult(f"{row.source}/{row.name}", slices_of(row, image, alpha), figures, thumbnails)
 
 
 def _make(candidate: Candidate, row: Row, image: RgbImage, cache_dir: Path | None) -> Iterator[tuple[str, Made]]:
-    title = candidate.titles[0]
-    if title.kind != "peer" or cache_dir is None:
+    if cache_dir is None or not isinstance(candidate, OnnxPeer):
         yield from candidate.make(image).items()
         return
-    path = _alpha_file(cache_dir / f"{title.name}-{title.sha256[:16]}", row)
+    name = candidate.manifest.name
+    photo = hashlib.sha256(image.tobytes()).hexdigest()
+    path = cache_dir / f"{name}-{candidate.key[:16]}" / row.source / f"{row.name}-{photo[:16]}.png"
     if not path.is_file():
-        _write_alpha(path, candidate.make(image)[title.name].alpha)
+        _write_alpha(path, candidate.make(image)[name].alpha)
     kept = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if kept is None or kept.shape != image.shape[:2]:
         raise ManifestError(f"{path} is not a matte of {row.source}/{row.name}; remove it")
-    yield title.name, Made(kept.astype(np.float32) / np.float32(255))
-
-
-def _alpha_file(folder: Path, row: Row) -> Path:
-    return folder / row.source / f"{row.name}.png"
+    yield name, Made(kept.astype(np.float32) / np.float32(255))
 
 
 def _write_alpha(path: Path, alpha: Alpha) -> None:

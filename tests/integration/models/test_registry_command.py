@@ -194,6 +194,6 @@ def test_limits_of_an_added_model_are_a_version_of_their_own(command: Command, g
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / spec.weights_name).write_bytes(graph.read_bytes())
     limits = Calibration(slope=1.0, intercept=0.0, review_below=0.6, fail_below=0.3, photos=10, empties=5)
-    sidecar = _write_limits(Found(spec, tmp_path / "kept", is_registered=True), limits, tmp_path / "out")
+    sidecar = _write_limits(Found(spec, tmp_path / "kept", is_released=True), limits, tmp_path / "out").sidecar
     assert "Added dark@1-limits" in command("add", sidecar)
     assert any("dark@1-limits" in row and "measured" in row for row in command("list").splitlines())

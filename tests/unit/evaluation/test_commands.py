@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,21 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from cli.evaluation import _write_limits
 from cli.main import app
+from cli.model_source import find_model
+from config.settings import Settings
 from tests.images import draw
 from tests.onnx_graphs import write_dark_graph
-from training.evaluation.candidates import CandidateError
+from training.evaluation import calibration, candidates
+from training.evaluation import run as evaluation
+from training.evaluation.calibration import Sample
+from training.evaluation.candidates import CandidateError, read_sidecar
+from training.evaluation.figures import FIGURES
 from training.evaluation.peers import OnnxPeer, PeerManifest, parse_peer
+from training.evaluation.tables import CARD_FIGURES, OTHER_FIGURES, by_source, others_by_source
+from training.manifest import read_manifest
+from vision.calibration import Calibration
 from vision.segmenters.network import build_network, save_network
 from vision.segmenters.spec import ModelSpec
 
@@ -105,6 +116,8 @@ def test_a_model_is_measured_beside_a_peer(sidecar, data, peer_file, tmp_path):
     assert "src='http" not in page
     assert "`tiny@3`" in card.read_text()
     assert "| shelf | 3 | dark |" in card.read_text()
+    assert "| shelf | product |" in card.read_text()
+    assert "own estimator" in card.read_text()
     assert "old" in card.read_text(), "only the parts of this command are written"
 
     # The same run passes its own gate; a baseline that was better shuts it.
@@ -116,6 +129,37 @@ def test_a_model_is_measured_beside_a_peer(sidecar, data, peer_file, tmp_path):
         part["figures"]["product"]["iou"]["mean"] += 0.1
     baseline.write_text(json.dumps(report))
     assert "IoU of the product" in run("evaluate", sidecar, *without, "--gate", baseline, code=1)
+    # The new report takes the place of the baseline, after that was read.
+    kept = out / "report.json"
+    kept.write_text(json.dumps(report))
+    assert "IoU of the product" in run("evaluate", sidecar, *without, "--gate", kept, code=1)
+    kept.write_text("{}")
+    assert "is no whole report" in run("evaluate", sidecar, *without, "--gate", kept, code=2)
+    assert kept.read_text() == "{}", "nothing ran"
+
+
+def test_kept_mattes_are_of_the_same_peer_and_photo(data, peer_file, tmp_path):
+    cache = tmp_path / "cache"
+    rows = read_manifest(data)
+
+    def measure(**more: str) -> list[float]:
+        peer = OnnxPeer(PeerManifest.read(write_manifest(peer_file, **more)), threads=1)
+        done = evaluation.evaluate([peer], rows, threads=1, cache_dir=cache, report=lambda _: None)
+        return [photo.figures["dark"]["mae"] for photo in done.photos]
+
+    first = measure()
+    assert measure() == first
+    assert len(list(cache.rglob("*.png"))) == len(rows)
+    changes = ({"processing": '"letterbox"'}, {"canvas_px": "16"}, {"mean": "[0.4, 0.5, 0.5]"}, {"std": "[1, 1, 1]"})
+    for number, change in enumerate(changes, start=2):
+        measure(**change)
+        assert len(list(cache.rglob("*.png"))) == number * len(rows), change
+    assert measure(processing='"letterbox"', output='"logits"') != measure(processing='"letterbox"')
+    # Another photo under the same name.
+    shutil.copyfile(data / "shelf0.png", data / "studio0.png")
+    again = measure()
+    assert again[0] != first[0]
+    assert again[1:] == first[1:]
 
 
 def test_what_cannot_be_measured_is_told(sidecar, data, tmp_path):
@@ -128,6 +172,72 @@ def test_what_cannot_be_measured_is_told(sidecar, data, tmp_path):
     assert "once" in run("evaluate", sidecar, "--data", data, *twice, code=2)
     assert "of each are needed" in run("calibrate", sidecar, "--data", data, code=2)
     assert ModelSpec.from_json(sidecar.read_text()).calibration is None
+
+
+def test_every_figure_stands_in_one_of_two_tables():
+    assert set(CARD_FIGURES) | set(OTHER_FIGURES) == set(FIGURES)
+    figures = {name: {"n": 2, "mean": 0.5, "low": 0.4, "high": 0.6} for name in FIGURES}
+    names = ("network", "product", "dark")
+    part = {"n": 2, "figures": dict.fromkeys(names, figures), "poor": dict.fromkeys(names, 0)}
+    won = {"product": {"dark": {name: {"outcome": "win"} for name in FIGURES}}}
+    summary = {
+        "slices": {"source": {"shelf": part}, "all": {"all": part}},
+        "paired": {"source": {"shelf": won}},
+        "candidates": [
+            {"name": name, "kind": kind} for name, kind in zip(names, ("network", "product", "peer"), strict=True)
+        ],
+    }
+    first, second = by_source(summary).splitlines(), others_by_source(summary).splitlines()
+    for name, figure in FIGURES.items():
+        assert f" {figure.label} |" in (first if name in CARD_FIGURES else second)[0]
+    assert len(first) == 2 + 2 * 3
+    assert second[0].startswith("| part | model | Dice | S | SAD | MSE | Conn |")
+    assert second[2].startswith("| shelf | product | 0.500 | 0.500 | 0.50 | 0.5000 |")
+    assert second[3].startswith("| shelf | dark | 0.500 + |")
+    assert [line.split(" | ")[1] for line in second[2:]] == ["product", "dark"] * 2
+
+
+def test_released_versions_keep_their_limits(sidecar, tmp_path, monkeypatch):
+    limits = Calibration(slope=1.0, intercept=0.0, review_below=0.6, fail_below=0.3, photos=10, empties=5)
+    run_folder, package = tmp_path / "run", tmp_path / "package"
+    for folder in (run_folder, package):
+        shutil.copytree(sidecar.parent, folder)
+    monkeypatch.setattr(candidates, "WEIGHTS_FOLDER", package)
+    written = _write_limits(read_sidecar(run_folder / "tiny-3.json"), limits, tmp_path / "out")
+    assert written.sidecar == run_folder / "tiny-3.json"
+    assert read_sidecar(written.sidecar).spec.calibration == limits
+
+    before = (package / "tiny-3.json").read_bytes()
+    written = _write_limits(read_sidecar(package / "tiny-3.json"), limits, tmp_path / "out")
+    assert (package / "tiny-3.json").read_bytes() == before
+    assert written.sidecar == tmp_path / "out" / "model" / "tiny-3-limits.json"
+    assert read_sidecar(written.sidecar).spec.calibration == limits
+    written.load(runtime="torch-cpu", threads=1)
+    assert find_model("unet-fast@1", Settings(data_dir=tmp_path)).is_released
+
+
+def test_sources_are_left_out_of_a_calibration_and_named(sidecar, data, tmp_path, monkeypatch):
+    seen = []
+
+    def collect(_own, rows, _report):
+        seen.extend(row.source for row in rows)
+        rng = np.random.default_rng(0)
+        confidences = rng.uniform(0.3, 1, 60)
+        found = [Sample(str(c), "studio", c, 0.95 if rng.random() < c else 0.6) for c in confidences]
+        return [*found, *(Sample(f"empty{n}", "room", n / 50, None) for n in range(10))]
+
+    monkeypatch.setattr(calibration, "collect", collect)
+    shutil.copytree(sidecar.parent, tmp_path / "run")
+    card, out, own = tmp_path / "card.md", tmp_path / "out", tmp_path / "run" / "tiny-3.json"
+    card.write_text(CARD)
+    run("calibrate", own, "--data", data, "--without", "shelf", "--out", out, "--card", card)
+    assert set(seen) == {"studio"}
+    record = json.loads((out / "calibration.json").read_text())
+    assert (record["model"], record["without"]) == ("tiny@3", ["shelf"])
+    assert "Left out: shelf." in card.read_text()
+    assert read_sidecar(own).spec.calibration == Calibration.from_json(record["calibration"])
+    misspelt = run("calibrate", own, "--data", data, "--without", "shelves", code=2)
+    assert "no photo is of the source 'shelves'; there are shelf, studio" in misspelt
 
 
 def test_rembgs_processing_stretches_and_a_letterbox_does_not(peer_file):

@@ -1,5 +1,6 @@
 """Intervals, slices, the gate and the calibration."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from training.evaluation.calibration import (
     verdict_of,
     wilson,
 )
-from training.evaluation.gate import GateError, falls
+from training.evaluation.gate import GateError, falls, read
 from training.evaluation.slices import contrast, slices_of, thin_share
 from training.evaluation.summary import SCHEMA
 from training.manifest import Row
@@ -92,8 +93,30 @@ def test_the_gate_shuts_when_a_slice_drops():
 def test_the_gate_does_not_open_for_lost_photos():
     with pytest.raises(GateError, match="3 photos in the baseline, 2"):
         falls(_report(0.9), _report(0.9, n=2))
-    with pytest.raises(GateError, match="not a report"):
-        falls({}, _report(0.9))
+
+
+@pytest.mark.parametrize(
+    "text", ["no JSON", "[]", "{}", '{"schema": "packshot-evaluation-1"}', f'{{"schema": "{SCHEMA}", "slices": {{}}}}']
+)
+def test_a_gate_that_is_no_report_is_told(tmp_path, text):
+    path = tmp_path / "report.json"
+    path.write_text(text)
+    with pytest.raises(GateError, match=r"report\.json is no"):
+        read(path)
+
+
+def test_a_gate_is_a_whole_report(tmp_path):
+    path = tmp_path / "report.json"
+    report = _report(0.9)
+    path.write_text(json.dumps(report))
+    assert read(path) == report
+    del report["slices"]["source"]["room"]["figures"]["product"]["biou"]
+    path.write_text(json.dumps(report))
+    with pytest.raises(GateError, match="no whole report"):
+        read(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(GateError, match="is no report"):
+        read(path)
 
 
 def _samples(count: int = 200) -> list[Sample]:
