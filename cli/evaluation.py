@@ -142,8 +142,13 @@ def calibrate(
         raise fail(str(error), code=2) from None
     carrier = _write_limits(found, made, out)
     left_out = sorted(set(without or ()))
-    record = {"model": carrier.spec.model_id, "split": split, "without": left_out}
-    record |= {"calibration": made.to_json(), "reliability": reliability.to_json()}
+    record = {
+        "model": carrier.spec.model_id,
+        "split": split,
+        "without": left_out,
+        "calibration": made.to_json(),
+        "reliability": reliability.to_json(),
+    }
     out.mkdir(parents=True, exist_ok=True)
     (out / "calibration.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     text = verdict(carrier.spec.model_id, made, reliability, without=left_out)

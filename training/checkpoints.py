@@ -11,7 +11,7 @@ from jobs.models import installed_models
 from training.callbacks import BEST, LAST
 from training.recipe import Recipe
 from vision.segmenters.network import SegmentationNetwork, build_network, load_network, save_network
-from vision.segmenters.spec import WEIGHTS_FOLDER, ModelSpec
+from vision.segmenters.spec import WEIGHTS_FOLDER, ModelSpec, read_spec
 
 PREFIX = "network."
 
@@ -81,12 +81,17 @@ def _source(source: str) -> tuple[ModelSpec, dict[str, Tensor]]:
     if path.suffix == ".ckpt":
         return read_checkpoint(path)
     if path.suffix == ".json" and path.is_file():
-        folder, spec = path.parent, ModelSpec.from_json(path.read_text(encoding="utf-8"))
+        folder, spec = path.parent, read_spec(path.stem, path.parent)
     else:
-        # As everywhere, a name means the highest version by number.
-        folder, spec = WEIGHTS_FOLDER, installed_models(WEIGHTS_FOLDER).find(source)
-    if spec is None:
-        raise StartError(f"there is no checkpoint, sidecar or installed model {source!r}")
+        folder, spec = WEIGHTS_FOLDER, _installed(source)
     if spec.is_onnx:
         raise StartError(f"{spec.model_id} is an ONNX graph, whose weights no network of ours takes")
     return spec, load_network(spec, folder).state_dict()
+
+
+def _installed(word: str) -> ModelSpec:
+    """As everywhere, a name means the highest version by number."""
+    spec = installed_models(WEIGHTS_FOLDER).find(word)
+    if spec is None:
+        raise StartError(f"there is no checkpoint, sidecar or installed model {word!r}")
+    return spec
