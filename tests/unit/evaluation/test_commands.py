@@ -150,7 +150,7 @@ def test_kept_mattes_are_of_the_same_peer_and_photo(data, peer_file, tmp_path):
     first = measure()
     assert measure() == first
     assert len(list(cache.rglob("*.png"))) == len(rows)
-    changes = ({"processing": '"letterbox"'}, {"canvas_px": "16"}, {"mean": "[0.4, 0.5, 0.5]"}, {"std": "[1, 1, 1]"})
+    changes = ({"processing": '"letterbox"'}, {"mean": "[0.4, 0.5, 0.5]"}, {"std": "[1, 1, 1]"})
     for number, change in enumerate(changes, start=2):
         measure(**change)
         assert len(list(cache.rglob("*.png"))) == number * len(rows), change
