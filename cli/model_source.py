@@ -59,13 +59,17 @@ def find_model(word: str, settings: Settings) -> "Found":
 
 
 def training_source(word: str, settings: Settings) -> str:
-    """What training takes weights from: a checkpoint or a sidecar as it is, or the sidecar of the model that is meant.
+    """What training takes weights from: a checkpoint or a sidecar as it is, a packaged model's id, an added one's sidecar.
 
     CandidateError where there is none.
     """
+    from vision.segmenters.spec import WEIGHTS_FOLDER
+
     if Path(word).suffix in {".ckpt", ".json"}:
         return word
     found = find_model(word, settings)
+    if found.folder == WEIGHTS_FOLDER:
+        return found.spec.model_id
     if not found.sidecar.is_file() or found.sidecar.read_text(encoding="utf-8") != found.spec.to_json():
         _write_whole(found.sidecar, found.spec.to_json())
     return str(found.sidecar)
