@@ -59,7 +59,7 @@ def find_model(word: str, settings: Settings) -> "Found":
 
 
 def training_source(word: str, settings: Settings) -> str:
-    """What training takes weights from: a checkpoint or a sidecar as it is, a packaged model's id, an added one's sidecar.
+    """What training takes weights from: checkpoints and sidecars as they are, a packaged model's id, an added one's sidecar.
 
     CandidateError where there is none.
     """
