@@ -66,8 +66,8 @@ migrate: $(STAMP) ## Bring the database of PACKSHOT_DATABASE_URL to the newest s
 revision: $(STAMP) ## Write a migration from the models: make revision NAME="what changes"
 	$(BIN)/packshot revision "$(NAME)"
 
-train-smoke: $(STAMP) ## Train a tiny network on drawn pictures for a minute, to see that training works
-	$(BIN)/pytest tests/unit/training/test_run.py
+train-smoke: $(STAMP) ## Train a tiny network on four drawn photos, within a minute, to see that training works
+	$(BIN)/pytest --durations=1 tests/unit/training/test_smoke.py
 
 pins: ## Write constraints.txt from what is installed
 	$(BIN)/python -m tests.contracts.pins > constraints.new
