@@ -59,9 +59,9 @@ def find_model(word: str, settings: Settings) -> "Found":
 
 
 def training_source(word: str, settings: Settings) -> str:
-    """What training takes weights from: checkpoints and sidecars as they are, a packaged model's id, an added one's sidecar.
+    """What training takes weights from: checkpoints and sidecars as they are, else the id or the sidecar of a model.
 
-    CandidateError where there is none.
+    Packaged models go by their id, added ones by a sidecar beside their weights. CandidateError where there is none.
     """
     from vision.segmenters.spec import WEIGHTS_FOLDER
 
