@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from cli.evaluation import _write_limits
 from cli.main import app
+from cli.model_source import training_source
 from config.settings import Settings
 from db.session import Sessions
 from db.worker_models import ModelVersion
@@ -24,7 +25,8 @@ from storage.keys import model_key
 from storage.local import LocalStorage
 from tests.integration.models.support import SPEC, Command, write_manifest
 from tests.receivers import Receiver, reply
-from training.evaluation.candidates import Found
+from training.checkpoints import load_model
+from training.evaluation.candidates import CandidateError, Found
 from vision.calibration import Calibration
 from vision.segmenters.checksum import file_sha256
 from vision.segmenters.network import build_network, save_network
@@ -49,6 +51,22 @@ def test_a_runs_weights_are_imported_promoted_and_rolled_back(command: Command, 
     assert command("rollback", "shop") == "Took shop@2 back; shop stands for shop@1.\n"
     assert "never change" in command("add", tmp_path / "1", code=1)
     assert "2 sidecars" in command("add", _two(tmp_path), code=1)
+
+
+def test_training_starts_from_what_a_name_stands_for(
+    command: Command, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    save_network(build_network(SPEC), ModelSpec(**{**vars(SPEC), "version": "1"}), tmp_path / "weights")
+    command("add", tmp_path / "weights" / "shop-1.json", "--promote")
+    for name, value in command.environment.items():
+        monkeypatch.setenv(name, value)
+    for word in ("shop", "shop@1"):
+        assert load_model(training_source(word, settings))[0].model_id == "shop@1"
+    assert training_source("unet-fast@1", settings) == "unet-fast@1"
+    assert training_source("some.ckpt", settings) == "some.ckpt"
+    with pytest.raises(CandidateError, match="no model 'shop@2'"):
+        training_source("shop@2", settings)
 
 
 def _two(tmp_path: Path) -> Path:
