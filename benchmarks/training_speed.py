@@ -1,6 +1,6 @@
 """Samples a second that a training step takes in on a CPU, by precision and by how batch norm is computed.
 
-    python -m benchmarks.training_speed [training/configs/unet-fast.toml]
+    python -m benchmarks.training_speed [training/configs/unet-from-nothing.toml]
 
 Every phase of the recipe, in single precision and in bfloat16, with the encoder's batch norm as modules of their own
 and folded into its convolutions (`training.folding`). `decoder on kept features`: what a frozen encoder's features
@@ -85,7 +85,7 @@ def median_seconds(steps: dict[str, Step]) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", nargs="?", type=Path, default=Path("training/configs/unet-fast.toml"))
+    parser.add_argument("recipe", nargs="?", type=Path, default=Path("training/configs/unet-from-nothing.toml"))
     recipe = Recipe.read(parser.parse_args().recipe)
     torch.set_num_threads(recipe.threads or torch.get_num_threads())
     print("| phase | canvas | frozen levels | variant | samples/s | times the first |")
