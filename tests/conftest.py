@@ -4,6 +4,7 @@ import itertools
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import hypothesis
 import psycopg
@@ -18,10 +19,18 @@ from tests.google_server import GoogleServer
 from tests.s3_server import CREDENTIALS, S3Server
 
 _NUMBERS = itertools.count(1)
+_Server = TypeVar("_Server", EmbeddedBroker, S3Server, GoogleServer)
 
 # How long an example takes says more about the machine than about the code; the first one compiles loops besides.
 hypothesis.settings.register_profile("packshot", deadline=None)
 hypothesis.settings.load_profile("packshot")
+
+
+def _running(kind: type[_Server]) -> Iterator[_Server]:
+    with tempfile.TemporaryDirectory(prefix="packshot-test-", ignore_cleanup_errors=True) as folder:
+        server = kind(Path(folder))
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -75,10 +84,7 @@ def sessions(database: str) -> Iterator[Sessions]:
 
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[EmbeddedBroker]:
-    with tempfile.TemporaryDirectory(prefix="packshot-test-") as folder:
-        server = EmbeddedBroker(Path(folder))
-        yield server
-        server.stop()
+    yield from _running(EmbeddedBroker)
 
 
 @pytest.fixture
@@ -96,10 +102,7 @@ def settings(database: str, broker: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:
-    with tempfile.TemporaryDirectory(prefix="packshot-test-", ignore_cleanup_errors=True) as folder:
-        server = S3Server(Path(folder))
-        yield server
-        server.stop()
+    yield from _running(S3Server)
 
 
 @pytest.fixture
@@ -114,10 +117,7 @@ def s3_bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture(scope="session")
 def google_server() -> Iterator[GoogleServer]:
-    with tempfile.TemporaryDirectory(prefix="packshot-test-", ignore_cleanup_errors=True) as folder:
-        server = GoogleServer(Path(folder))
-        yield server
-        server.stop()
+    yield from _running(GoogleServer)
 
 
 @pytest.fixture

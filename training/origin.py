@@ -25,7 +25,7 @@ class Origin:
     photos: dict[str, str]
     """Of each split and source, such as `train/drawn`: how many, and a checksum of their names and sizes."""
     started_from: str | None
-    """As typed."""
+    """Checkpoint, sidecar or id of a model, as `cli.model_source.training_source` found it."""
     learnt_from: tuple[str, ...]
     """Licence classes of the manifest, of this run's photos and of the model that it started from."""
 

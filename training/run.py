@@ -87,7 +87,7 @@ def train(
     # In single precision it gains a tenth, and costs the last digit in which one process and several agree.
     may_fold = recipe.precision != "32-true" and recipe.batchnorm != "train"
     if may_fold and not fold_frozen_norms(task.network.encoder.eval()):
-        report(f"batch norm of {recipe.model.encoder} stays apart from its convolutions: as good, but slower")
+        report(f"no batch norm of {recipe.model.encoder} can be folded into a convolution: as good, but slower")
     data = RunData(recipe, rows, cache_dir)
     is_first = run_phases(recipe, task, data, run_dir, machines, report, watchers)
     return export_run(run_dir, recipe) if is_first else None
