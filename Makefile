@@ -16,7 +16,7 @@ install: $(STAMP) ## Make .venv and install everything in pinned versions
 $(STAMP): pyproject.toml client/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Packshot needs Python 3.11 or newer, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --root-user-action=ignore \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
 	    --constraint constraints.txt --editable ./client --editable '.[api,worker,onnx,embedded,train,tracing,demo,deploy,dev]'
 	@touch $@
 

@@ -94,8 +94,7 @@ def test_openvino_keeps_its_conversion_by_checksum(saved: Saved, images, monkeyp
 
 
 @pytest.mark.parametrize("suffix", [".bin", ".xml", ".sha256"])
-def test_a_damaged_conversion_is_made_anew(suffix, tmp_path, images):
-    saved = Saved(tmp_path)
+def test_a_damaged_conversion_is_made_anew(suffix, saved, images):
     expected = saved.load("openvino-cpu").segment(images[:1])[0]
     [damaged] = saved.cache.glob(f"*{suffix}")
     size = damaged.stat().st_size
