@@ -18,7 +18,7 @@ import numpy as np
 from vision.segmenters.runtimes import has_cuda
 
 CPU = ("torch-cpu", "torch-compile-cpu", "onnxruntime-cpu", "openvino-cpu")
-CUDA = ("torch-cuda", "torch-compile-cuda")
+CUDA = ("torch-cuda", "torch-compile-cuda", "torch-graphs-cuda")
 DECODER = (160, 80, 40, 24, 8)
 
 

@@ -25,6 +25,7 @@ Runtime = Literal[
     "torch-compile-cpu",
     "torch-cuda",
     "torch-compile-cuda",
+    "torch-graphs-cuda",
     "onnxruntime-cpu",
     "openvino-cpu",
 ]

@@ -43,7 +43,9 @@ class PackagedModels:
         if spec is None:
             raise ValueError(f"there is no model {model_id}")
         settings = self._settings
-        options = RuntimeOptions(threads=settings.threads, cache_dir=settings.data_dir / "models")
+        options = RuntimeOptions(
+            threads=settings.threads, cache_dir=settings.data_dir / "models", microbatch=settings.microbatch_images
+        )
         segmenter = load_segmenter(spec, self.folder(spec), runtime=settings.runtime, options=options)
         segmenter.warm_up(sorted({1, settings.microbatch_images}))
         log.info("model_loaded", model=segmenter.version, runtime=segmenter.runtime)

@@ -18,7 +18,7 @@ from tests.images import draw
 from vision.arrays import Canvas
 from vision.segmenters.network import load_network
 from vision.segmenters.runtimes import RuntimeOptions, build_runtime
-from vision.segmenters.runtimes.torch_eager import TorchRuntime
+from vision.segmenters.runtimes.pytorch import TorchRuntime
 from vision.segmenters.spec import ModelSpec
 from vision.segmenters.unet import UnetSegmenter
 from worker.models import Models

@@ -1,5 +1,7 @@
 """The network on the device: alone or in company, in half precision, and when its memory is full."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from vision.numeric import sigmoid
 from vision.segmenters.base import SegmenterOutOfMemory
 from vision.segmenters.network import load_network
 from vision.segmenters.runtimes import RuntimeOptions, build_runtime
-from vision.segmenters.runtimes.torch_eager import TorchRuntime
+from vision.segmenters.runtimes.pytorch import TorchRuntime
 from vision.segmenters.spec import ModelSpec
 from vision.segmenters.unet import UnetSegmenter
 from worker.microbatch import predict_each
@@ -36,11 +38,25 @@ def test_half_precision_agrees_with_float32(spec: ModelSpec, runtime: TorchRunti
 
 
 @pytest.mark.gpu
-def test_compiled_agrees_with_eager(spec: ModelSpec, runtime: TorchRuntime, batch: np.ndarray) -> None:
-    compiled = build_runtime(f"torch-compile-{DEVICE}", lambda: load_network(spec), spec, RuntimeOptions())
-    for size in (1, 4):
-        difference = np.abs(sigmoid(compiled.run(batch[:size])) - sigmoid(runtime.run(batch[:size])))
+@pytest.mark.parametrize(
+    "how", ["compile", pytest.param("graphs", marks=pytest.mark.skipif(ON_CPU, reason="graphs are CUDA's"))]
+)
+def test_other_ways_agree_with_eager(how: str, spec: ModelSpec, runtime: TorchRuntime, batch: np.ndarray) -> None:
+    other = build_runtime(f"torch-{how}-{DEVICE}", lambda: load_network(spec), spec, RuntimeOptions())
+    # The first size again: a recording is replayed with other photos.
+    for part in (batch[:1], batch[:4], batch[4:8], batch[1:2]):
+        difference = np.abs(sigmoid(other.run(part)) - sigmoid(runtime.run(part)))
         assert difference.max() <= 2 * STEP
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(ON_CPU, reason="measures ways of CUDA")
+def test_auto_takes_a_way_that_works_here_and_keeps_the_choice(spec: ModelSpec, tmp_path: Path) -> None:
+    options = RuntimeOptions(cache_dir=tmp_path, microbatch=4)
+    chosen = build_runtime("auto", lambda: load_network(spec), spec, options)
+    assert chosen.name in {"torch-cuda", "torch-compile-cuda", "torch-graphs-cuda"}
+    assert len(list(tmp_path.glob("quickest-*.json"))) == 1
+    assert build_runtime("auto", lambda: load_network(spec), spec, options).name == chosen.name
 
 
 @pytest.mark.gpu

@@ -10,7 +10,7 @@ from tests.images import draw
 from vision.segmenters.base import SegmenterOutOfMemory
 from vision.segmenters.network import build_network, save_network
 from vision.segmenters.runtimes import RuntimeOptions, build_runtime
-from vision.segmenters.runtimes.torch_eager import TorchRuntime
+from vision.segmenters.runtimes.pytorch import TorchRuntime
 from vision.segmenters.spec import ModelSpec
 from vision.segmenters.unet import UnetSegmenter
 
@@ -122,7 +122,7 @@ def test_out_of_memory_has_its_own_error():
         def forward(self, _images):
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    runtime = TorchRuntime(Greedy(), ONE_THREAD, on_cuda=False, compiled=False)
+    runtime = TorchRuntime(Greedy(), ONE_THREAD, on_cuda=False)
     with pytest.raises(SegmenterOutOfMemory):
         runtime.run(np.zeros((2, 3, 64, 64), np.uint8))
 

@@ -17,10 +17,14 @@ RUNTIMES = (
     "torch-compile-cpu",
     "torch-cuda",
     "torch-compile-cuda",
+    "torch-graphs-cuda",
     "onnxruntime-cpu",
     "openvino-cpu",
 )
-"""Names that `build_runtime` takes. `auto` is CUDA where there is a device, else the fastest measured on CPUs."""
+"""Names that `build_runtime` takes.
+
+`auto` is the quickest of CUDA's where there is a device, measured on it, else the fastest measured on CPUs.
+"""
 
 _CUDA_DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
@@ -30,8 +34,12 @@ def build_runtime(name: str, make: MakeNetwork, spec: ModelSpec, options: Runtim
 
     `make` builds the network, which the runtime may take over; it is not called where a converted one was kept.
     """
+    if name == "auto" and has_cuda():
+        from vision.segmenters.runtimes.cuda_auto import quickest_on_cuda  # noqa: PLC0415
+
+        return quickest_on_cuda(make, spec, options)
     if name == "auto":
-        name = "torch-cuda" if has_cuda() else "openvino-cpu"
+        name = "openvino-cpu"
     if name not in RUNTIMES:
         raise ValueError(f"unknown runtime {name!r}; known: {', '.join(RUNTIMES)}")
     if name == "openvino-cpu":
@@ -42,9 +50,9 @@ def build_runtime(name: str, make: MakeNetwork, spec: ModelSpec, options: Runtim
         from vision.segmenters.runtimes.onnx_cpu import OnnxRuntime  # noqa: PLC0415
 
         return OnnxRuntime(make(), spec, options)
-    from vision.segmenters.runtimes.torch_eager import TorchRuntime  # noqa: PLC0415
+    from vision.segmenters.runtimes.pytorch import torch_runtime  # noqa: PLC0415
 
-    return TorchRuntime(make(), options, on_cuda=name.endswith("cuda"), compiled="compile" in name)
+    return torch_runtime(name, make(), options)
 
 
 def has_cuda() -> bool:

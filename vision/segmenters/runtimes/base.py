@@ -26,11 +26,13 @@ class RuntimeOptions:
     threads: int = 0
     """CPU threads of one forward; 0 leaves it to the runtime: all cores."""
     cache_dir: Path | None = None
-    """Where converted models are kept between starts, named by the weights' sha256; None keeps none."""
+    """Where converted models, named by the weights' sha256, and the choice of a way are kept; None keeps none."""
     channels_last: bool = True
-    """Layout of tensors in PyTorch: measured faster than the other one."""
+    """Layout of tensors in PyTorch: measured faster than the other one on CPUs; `auto` measures it on CUDA."""
     device: str = "cuda"
     """CUDA device of the runtimes that use one."""
+    microbatch: int = 8
+    """Photos of the microbatch at which `auto` measures."""
 
 
 class Runtime(Protocol):
