@@ -19,7 +19,7 @@ from jobs.params import JobParams
 from tests.gpu_worker import GpuWorld
 from vision.arrays import Canvas, Logits, RgbImage
 from vision.letterbox import Letterbox
-from vision.segmenters.unet import Prepared
+from vision.segmenters.looks import Prepared
 from worker.models import Models
 
 _CANVAS_HW = (384, 384)
@@ -32,6 +32,7 @@ class Instant:
     version = "instant@1"
     runtime = "none"
     calibration = None
+    looks = 2
 
     def prepare(self, image: RgbImage) -> Prepared:
         """A photo on the canvas of unet-fast."""

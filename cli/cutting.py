@@ -20,10 +20,10 @@ from vision.codec.header import Limits, probe
 from vision.cutout import ExistingAlpha, Subject, make_cutout, prepare_subject
 from vision.errors import ImageError
 from vision.qc import judge
-from vision.segmenters.unet import Prepared
+from vision.segmenters.looks import Prepared
 from worker.boundary import contain, job_error
 from worker.decoders import DecoderPool
-from worker.microbatch import predict_each
+from worker.microbatch import look_at_each
 from worker.models import StagedSegmenter
 from worker.outputs import make_output
 
@@ -116,7 +116,7 @@ class Cutter:
             else:
                 photos.append(taken)
         asked = [(photo, photo.prepared) for photo in photos if photo.prepared is not None]
-        maps = predict_each(self._segmenter, [prepared.canvas for _, prepared in asked])
+        maps = look_at_each(self._segmenter, [(photo.subject.seen, prepared) for photo, prepared in asked])
         logits = {photo.item: found for (photo, _), found in zip(asked, maps, strict=True)}
         for photo in photos:
             found = logits.get(photo.item)
@@ -126,10 +126,7 @@ class Cutter:
                 result = self._finish.submit(contain, partial(self._write, photo, found))
                 self._finishing[result] = photo.item
 
-    def _write(self, photo: _Photo, canvas_logits: Logits | None) -> Result:
-        logits = None
-        if photo.prepared is not None and canvas_logits is not None:
-            logits = photo.prepared.letterbox.crop(canvas_logits)
+    def _write(self, photo: _Photo, logits: Logits | None) -> Result:
         made = make_cutout(photo.subject, logits)
         [output] = self._params.outputs
         write_whole(photo.item.output, make_output(made.foreground, made.alpha, asdict(made.facts), output).file)

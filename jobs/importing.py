@@ -19,6 +19,7 @@ MAX_MANIFEST_BYTES = 64 * 1024
 _MAX_HEADER_BYTES = 100_000_000
 _OUTPUTS = ("alpha", "logits")
 _FITS = ("letterbox", "squash")
+_LOOKS = (1, 2)
 _CANVAS = range(32, 4097)
 _CHANNELS = range(1, 4097)
 _MOST_STAGES = 8
@@ -112,7 +113,7 @@ def _manifest(path: Path) -> Described:
     if Path(where).suffix in _REFUSED:
         raise _unsafe(where)
     is_graph = "architecture" not in given
-    known = {*_NEEDED, *(_OF_GRAPHS if is_graph else _OF_NETWORKS)}
+    known = {*_NEEDED, "looks", *(_OF_GRAPHS if is_graph else _OF_NETWORKS)}
     needed = _NEEDED if is_graph else (*_NEEDED, *_OF_NETWORKS)
     missing, odd = [name for name in needed if name not in given], sorted(given.keys() - known)
     if missing or odd:
@@ -160,6 +161,7 @@ def _check(spec: ModelSpec, at: str) -> None:
         ),
         "output": (spec.output in _OUTPUTS, f"is one of {', '.join(_OUTPUTS)}"),
         "fit": (spec.fit in _FITS, f"is one of {', '.join(_FITS)}"),
+        "looks": (type(spec.looks) is int and spec.looks in _LOOKS, "is 1 or 2"),
         "output_tensor": (is_tensor, "is an output's number, from 0, or its name"),
     }
     for name, (holds, rule) in rules.items():

@@ -13,8 +13,8 @@ from storage.port import NOT_SERVED, Served, Storage, StorageUnavailableError
 from vision.arrays import Canvas, Logits, RgbImage
 from vision.calibration import Calibration
 from vision.letterbox import Letterbox
+from vision.segmenters.looks import Prepared
 from vision.segmenters.spec import ModelSpec
-from vision.segmenters.unet import Prepared
 from worker.models import Models
 
 CANVAS_HW = (64, 64)
@@ -27,6 +27,7 @@ class FakeSegmenter:
         self.version = version
         self.runtime = "fake-cpu"
         self.calibration: Calibration | None = None
+        self.looks = 1
         self.microbatches: list[int] = []
         self.before_predict: Callable[[Sequence[Canvas]], None] = lambda _: None
 

@@ -69,7 +69,8 @@ def prepare_subject(image: RgbImage, alpha: Alpha | None, rule: ExistingAlpha = 
 def make_cutout(subject: Subject, logits: Logits | None) -> Cutout:
     """Refine, find the foreground's colours, measure.
 
-    logits: (h, w) float32 of the photo without padding (`Letterbox.crop`) when `subject.needs_network`, else None.
+    logits: (h, w) float32 of the photo without padding, as `vision.segmenters.looks.look_at` gives them, when
+    `subject.needs_network`, else None.
     """
     if subject.needs_network != (logits is not None):
         raise ValueError("logits are wanted exactly when the subject needs the network")

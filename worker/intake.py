@@ -11,7 +11,7 @@ from storage.port import ObjectNotFoundError, Storage
 from vision.arrays import Alpha
 from vision.codec.encode import decode_matte
 from vision.cutout import ExistingAlpha, Subject, prepare_subject
-from vision.segmenters.unet import Prepared
+from vision.segmenters.looks import Prepared
 from worker.decoders import DecoderPool
 from worker.models import Models, StagedSegmenter
 from worker.stages import Stages

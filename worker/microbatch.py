@@ -1,15 +1,22 @@
-"""One forward over several photos, and what becomes of it when it fails."""
+"""One forward over several photos, two where the model looks twice, and what becomes of it when it fails."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 
-from vision.arrays import Canvas, Logits
+from vision.arrays import Canvas, Logits, RgbImage
 from vision.segmenters.base import SegmenterOutOfMemory
+from vision.segmenters.looks import Prepared, look_at
 from worker.boundary import contain
 from worker.models import StagedSegmenter
 
 log = structlog.get_logger(__name__)
+
+
+def look_at_each(segmenter: StagedSegmenter, photos: Sequence[tuple[RgbImage, Prepared]]) -> list[Logits | Exception]:
+    """Logits of each photo without padding, or what went wrong with it, as `predict_each`; same order."""
+    return look_at(segmenter, photos, partial(predict_each, segmenter))
 
 
 def predict_each(segmenter: StagedSegmenter, canvases: Sequence[Canvas]) -> list[Logits | Exception]:

@@ -1,7 +1,7 @@
 """The models that a worker can run: one loaded at the start, others when a job asks for them or somebody promotes."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
@@ -9,16 +9,18 @@ import structlog
 
 from db.session import DATABASE_AWAY
 from jobs.errors import JobError
-from vision.arrays import Canvas, Logits, RgbImage
 from vision.calibration import Calibration
-from vision.segmenters.unet import Prepared
+from vision.segmenters.looks import Looks
 from worker.boundary import contain, is_passing
 
 log = structlog.get_logger(__name__)
 
 
-class StagedSegmenter(Protocol):
-    """A segmenter in stages, see `vision.segmenters.unet.UnetSegmenter`. `prepare` may run in any thread."""
+class StagedSegmenter(Looks, Protocol):
+    """A segmenter in stages, see `vision.segmenters.unet.UnetSegmenter`.
+
+    `prepare` may run in any thread; `predict` is called by one thread at a time.
+    """
 
     @property
     def version(self) -> str:
@@ -31,12 +33,6 @@ class StagedSegmenter(Protocol):
     @property
     def calibration(self) -> Calibration | None:
         """What its confidence is worth; None until it was measured."""
-
-    def prepare(self, image: RgbImage) -> Prepared:
-        """A photo as the network sees it."""
-
-    def predict(self, canvases: Sequence[Canvas]) -> list[Logits]:
-        """One forward; one thread at a time."""
 
 
 class Models:

@@ -28,7 +28,7 @@ from jobs.values import ClaimedJob
 from worker.boundary import contain, job_error
 from worker.gpu import Resources
 from worker.intake import Photo
-from worker.microbatch import predict_each
+from worker.microbatch import look_at_each
 from worker.models import StagedSegmenter
 from worker.pulse import Held
 
@@ -165,7 +165,7 @@ class _Drain:
             self._forward(segmenter, photos)
 
     def _forward(self, segmenter: StagedSegmenter, photos: Sequence[Photo]) -> None:
-        prepared = [photo.prepared for photo in photos if photo.prepared is not None]
+        asked = [(photo.subject.seen, photo.prepared) for photo in photos if photo.prepared is not None]
         # A trace of its own, as it belongs to all of its photos alike; they name it, and it names them.
         with self._res.tracing.start(
             "microbatch",
@@ -180,11 +180,11 @@ class _Drain:
         ) as span:
             shares = [photo.stages.trace("infer", links=[span.traceparent]) for photo in photos]
             start = time.perf_counter()
-            results = predict_each(segmenter, [each.canvas for each in prepared])
+            results = look_at_each(segmenter, asked)
             self._res.metrics.forwarded(len(photos))
             share_s = (time.perf_counter() - start) / len(photos)
         self._res.pulse.moved()
-        for photo, ready, logits, share in zip(photos, prepared, results, shares, strict=True):
+        for photo, logits, share in zip(photos, results, shares, strict=True):
             if isinstance(logits, Exception):
                 share.fail(type(logits).__name__)
             share.end()
@@ -193,8 +193,7 @@ class _Drain:
             if isinstance(logits, Exception):
                 self._conclude(photo.job, partial(_raise, logits))
             else:
-                step = partial(self._res.finisher.finish, photo, ready.letterbox.crop(logits))
-                self._conclude(photo.job, step)
+                self._conclude(photo.job, partial(self._res.finisher.finish, photo, logits))
 
     def _conclude(self, job: ClaimedJob, step: Callable[[], None]) -> None:
         span = self._spans.pop(job.held)

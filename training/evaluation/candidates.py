@@ -7,8 +7,11 @@ from typing import Literal, Protocol, TypeAlias
 
 from vision.arrays import Alpha, RgbImage
 from vision.cutout import make_cutout, prepare_subject
+from vision.letterbox import resize
+from vision.numeric import sigmoid
 from vision.qc import Facts
 from vision.segmenters.loading import load_segmenter
+from vision.segmenters.looks import look_at
 from vision.segmenters.onnx import OnnxSegmenter
 from vision.segmenters.runtimes import RuntimeOptions
 from vision.segmenters.spec import WEIGHTS_FOLDER, ModelSpec
@@ -57,7 +60,7 @@ class Candidate(Protocol):
 
 
 class OwnModel:
-    """One forward, two columns: the network alone (logits upsampled), and the product (refined, as delivered)."""
+    """Looked at once for two columns: the network alone (logits upsampled), and the product (refined, as delivered)."""
 
     def __init__(self, segmenter: UnetSegmenter | OnnxSegmenter, *, prefix: str = "") -> None:
         self.segmenter = segmenter
@@ -70,11 +73,10 @@ class OwnModel:
 
     def make(self, image: RgbImage) -> dict[str, Made]:
         """As the protocol."""
-        prepared = self.segmenter.prepare(image)
-        logits = self.segmenter.predict([prepared.canvas])[0]
-        made = make_cutout(prepare_subject(image, None), prepared.letterbox.crop(logits))
+        [logits] = look_at(self.segmenter, [(image, self.segmenter.prepare(image))], self.segmenter.predict)
+        made = make_cutout(prepare_subject(image, None), logits)
         return {
-            self._network: Made(self.segmenter.finish(logits, prepared.letterbox)),
+            self._network: Made(sigmoid(resize(logits, (image.shape[0], image.shape[1])))),
             self._product: Made(made.alpha, made.foreground, made.facts),
         }
 

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from vision.arrays import Alpha, Canvas, Logits, RgbImage
 from vision.calibration import Calibration
 from vision.letterbox import Letterbox
-from vision.numeric import sigmoid
 from vision.segmenters.checksum import WeightsError, checked_weights
 from vision.segmenters.graph import as_map, fit_graph, require_plausible
+from vision.segmenters.looks import Prepared, segment_unrefined
 from vision.segmenters.runtimes import RuntimeOptions
 from vision.segmenters.spec import ModelSpec
-from vision.segmenters.unet import Prepared
 
 _SURE = 1e-4
 """Alphas this near to 0 or 1 become logits as if they were so near: beyond it all is equally sure."""
@@ -66,6 +65,11 @@ class OnnxSegmenter:
         """What its confidence is worth; None until it was measured."""
         return self.spec.calibration
 
+    @property
+    def looks(self) -> int:
+        """1 or 2, see `vision.segmenters.looks`."""
+        return self.spec.looks
+
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
         """Run an empty canvas. WeightsError when the graph's output is no map of the canvas."""
         del batch_sizes  # photos go one at a time
@@ -90,16 +94,9 @@ class OnnxSegmenter:
         """Canvases of `spec.canvas_hw` -> logits of the same size, same order."""
         return [self._run(canvas) for canvas in canvases]
 
-    @staticmethod
-    def finish(logits: Logits, letterbox: Letterbox) -> Alpha:
-        """Logits of a canvas -> alpha of the photo's size, not refined."""
-        return sigmoid(letterbox.invert(logits))
-
     def segment(self, images: Sequence[RgbImage]) -> list[Alpha]:
         """As the protocol: alphas at the photos' sizes, not refined."""
-        prepared = [self.prepare(image) for image in images]
-        maps = self.predict([each.canvas for each in prepared])
-        return [self.finish(logits, each.letterbox) for logits, each in zip(maps, prepared, strict=True)]
+        return segment_unrefined(self, images)
 
     def _run(self, canvas: Canvas) -> Logits:
         return self._as_logits(self._raw(canvas))

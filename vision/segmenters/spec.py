@@ -37,6 +37,8 @@ class ModelSpec:
     """Which output of an ONNX graph, by number or by name."""
     fit: str = "letterbox"
     """How a photo comes to the canvas: `letterbox` keeps its aspect, `squash` does not."""
+    looks: int = 1
+    """How often the network sees a photo: 2 adds a mirrored view, nearer where the first look found the product."""
     licence: str = ""
     """Of weights that somebody brought, as they state it."""
     learnt_from: tuple[str, ...] = ("unknown",)

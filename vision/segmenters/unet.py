@@ -1,7 +1,6 @@
 """The U-Net as a segmenter, in stages that a pipeline can run and time apart."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -11,8 +10,8 @@ import numpy as np
 from vision.arrays import Alpha, Canvas, Logits, RgbImage
 from vision.calibration import Calibration
 from vision.letterbox import Letterbox
-from vision.numeric import sigmoid
 from vision.segmenters.checksum import WeightsError, checked_weights
+from vision.segmenters.looks import Prepared, segment_unrefined
 from vision.segmenters.runtimes import Runtime, RuntimeOptions, build_runtime
 from vision.segmenters.spec import WEIGHTS_FOLDER, ModelSpec
 
@@ -27,18 +26,10 @@ def _network(spec: ModelSpec, folder: Path) -> "nn.Module":
     return load_network(spec, folder)
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A photo as the network sees it, and the way back."""
-
-    canvas: Canvas
-    letterbox: Letterbox
-
-
 class UnetSegmenter:
-    """`prepare` each photo, `predict` a microbatch, `finish` each map; `segment` is the three in a row.
+    """`prepare` each photo, `look_at` a microbatch by `predict`; `segment` is all in a row, at the photos' sizes.
 
-    `prepare` and `finish` are pure and may run in any thread; `predict` is called by one thread at a time.
+    `prepare` is pure and may run in any thread; `predict` is called by one thread at a time.
     """
 
     def __init__(self, spec: ModelSpec, runtime: Runtime) -> None:
@@ -74,6 +65,11 @@ class UnetSegmenter:
         """What its confidence is worth; None until it was measured."""
         return self.spec.calibration
 
+    @property
+    def looks(self) -> int:
+        """1 or 2, see `vision.segmenters.looks`."""
+        return self.spec.looks
+
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
         """Run an empty microbatch of each size: compilers and allocators do their work before the first job."""
         blank = np.zeros((*self.spec.canvas_hw, 3), np.uint8)
@@ -103,13 +99,6 @@ class UnetSegmenter:
         batch = np.ascontiguousarray(np.stack(canvases).transpose(0, 3, 1, 2))
         return list(self._runtime.run(batch)[:, 0])
 
-    @staticmethod
-    def finish(logits: Logits, letterbox: Letterbox) -> Alpha:
-        """Logits of a canvas -> alpha of the photo's size, not refined: logits are upsampled, not alpha."""
-        return sigmoid(letterbox.invert(logits))
-
     def segment(self, images: Sequence[RgbImage]) -> list[Alpha]:
         """As the protocol: alphas at the photos' sizes, not refined."""
-        prepared = [self.prepare(image) for image in images]
-        maps = self.predict([each.canvas for each in prepared])
-        return [self.finish(logits, each.letterbox) for logits, each in zip(maps, prepared, strict=True)]
+        return segment_unrefined(self, images)
