@@ -108,6 +108,28 @@ def test_a_photo_that_breaks_the_network_fails_alone(world: GpuWorld) -> None:
     assert world.segmenter.microbatches == [8] + [1] * 8
 
 
+def test_a_model_may_look_twice_at_a_microbatch_and_a_photo_that_breaks_the_second_fails_alone(world: GpuWorld) -> None:
+    """Its product lies left of the middle, and right of it in a mirrored view."""
+    world.segmenter.looks = 2
+    image = np.full((96, 256, 3), 240, np.uint8)
+    image[24:72, 32:64] = 20
+    odd = image.copy()
+    odd[24:72, 32:40] = (200, 0, 0)
+
+    def refuse_mirrored_red(canvases: list[np.ndarray]) -> None:
+        for canvas in canvases:
+            _, columns = np.nonzero((canvas[..., 0] > 120) & (canvas[..., 1] < 60))
+            if len(columns) and columns.mean() > canvas.shape[1] / 2:
+                raise RuntimeError("this one")
+
+    world.segmenter.before_predict = refuse_mirrored_red
+    good, bad = [world.add(png(image)), world.add(png(image[:, ::-1].copy()))], world.add(png(odd))
+    world.drain()
+    assert set(world.statuses(good)) == {JobStatus.SUCCEEDED}
+    assert (world.job(bad).status, world.job(bad).error_code) == (JobStatus.FAILED, "job_broke")
+    assert world.segmenter.microbatches == [3, 3, 1, 1, 1]
+
+
 @pytest.mark.parametrize("fits", [4, 2, 1])
 def test_out_of_memory_halves_the_microbatch(world: GpuWorld, fits: int) -> None:
     def run_out(canvases: list[np.ndarray]) -> None:
