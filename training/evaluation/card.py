@@ -50,12 +50,14 @@ def identity(found: Found) -> str:
     parameters = sum(each.numel() for each in build_network(spec).parameters())
     weights = found.folder / f"{spec.file_stem}.safetensors"
     decoder = "-".join(str(width) for width in spec.decoder_channels)
+    looks = "once" if spec.looks == 1 else "twice: then mirrored, and nearer where the first look found the product"
     rows = {
         "model": f"`{spec.model_id}`",
         "architecture": f"{spec.architecture}, encoder `{spec.encoder}`, decoder {decoder}",
         "parameters": f"{parameters / 1e6:.1f} M",
         "input": f"RGB, letterboxed to {spec.canvas_hw[0]} x {spec.canvas_hw[1]} px, grey (128) beside the photo; "
         "normalisation is inside the network",
+        "looks at a photo": looks,
         "output": "logits at the canvas resolution",
         "weights": f"`{weights.name}`, half precision, {weights.stat().st_size / 1e6:.1f} MB",
         "sha256": f"`{spec.weights_sha256}`",
@@ -67,8 +69,8 @@ def figures(summary: Mapping[str, Any]) -> str:
     """Quality, wins and losses, intervals and times."""
     head = (
         f"{summary['model']} on {summary['slices'][ALL][ALL]['n']} photos of `{summary['split']}`, runtime "
-        f"{summary['runtime']}, {summary['threads']} threads.\n`network` is the network alone, `product` what is "
-        "delivered: refined, with the foreground's colours.\nAt a peer, + says that the product is significantly "
+        f"{summary['runtime']}, {summary['threads']} threads.\n`network` is what the network's looks give, `product` "
+        "what is delivered: refined, with the foreground's colours.\nAt a peer, + says that the product is significantly "
         "better and - that it is worse (paired bootstrap, 95 %)."
     )
     tail = "Of the product, with 95 % bootstrap intervals over photos:"
