@@ -70,8 +70,8 @@ def figures(summary: Mapping[str, Any]) -> str:
     head = (
         f"{summary['model']} on {summary['slices'][ALL][ALL]['n']} photos of `{summary['split']}`, runtime "
         f"{summary['runtime']}, {summary['threads']} threads.\n`network` is what the network's looks give, `product` "
-        "what is delivered: refined, with the foreground's colours.\nAt a peer, + says that the product is significantly "
-        "better and - that it is worse (paired bootstrap, 95 %)."
+        "what is delivered: refined, with the foreground's colours.\nAt a peer, + says that the product is "
+        "significantly better and - that it is worse (paired bootstrap, 95 %)."
     )
     tail = "Of the product, with 95 % bootstrap intervals over photos:"
     tabulated = (
