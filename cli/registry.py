@@ -66,7 +66,7 @@ def _store(spec: ModelSpec, source: Path | str, settings: Settings) -> int:
         try:
             checked_weights(spec, Path(folder))
             require_weights(weights)
-            options = RuntimeOptions(threads=settings.threads)
+            options = RuntimeOptions(threads=settings.threads, cache_dir=settings.data_dir / "models", microbatch=1)
             segmenter = load_segmenter(spec, Path(folder), runtime=settings.runtime, options=options)
             segmenter.warm_up([1])
             segmenter.try_out()

@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 def look_at_each(segmenter: StagedSegmenter, photos: Sequence[tuple[RgbImage, Prepared]]) -> list[Logits | Exception]:
     """Logits of each photo without padding, or what went wrong with it, as `predict_each`; same order."""
-    return look_at(segmenter, photos, partial(predict_each, segmenter))
+    return look_at(segmenter, photos, partial(predict_each, segmenter), contain)
 
 
 def predict_each(segmenter: StagedSegmenter, canvases: Sequence[Canvas]) -> list[Logits | Exception]:

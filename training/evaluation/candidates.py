@@ -11,7 +11,7 @@ from vision.letterbox import resize
 from vision.numeric import sigmoid
 from vision.qc import Facts
 from vision.segmenters.loading import load_segmenter
-from vision.segmenters.looks import look_at
+from vision.segmenters.looks import looked_at
 from vision.segmenters.onnx import OnnxSegmenter
 from vision.segmenters.runtimes import RuntimeOptions
 from vision.segmenters.spec import WEIGHTS_FOLDER, ModelSpec
@@ -73,7 +73,7 @@ class OwnModel:
 
     def make(self, image: RgbImage) -> dict[str, Made]:
         """As the protocol."""
-        [logits] = look_at(self.segmenter, [(image, self.segmenter.prepare(image))], self.segmenter.predict)
+        [logits] = looked_at(self.segmenter, [(image, self.segmenter.prepare(image))])
         made = make_cutout(prepare_subject(image, None), logits)
         return {
             self._network: Made(sigmoid(resize(logits, (image.shape[0], image.shape[1])))),
@@ -102,7 +102,8 @@ class Found:
 
     def load(self, *, runtime: str, threads: int) -> UnetSegmenter | OnnxSegmenter:
         """On a runtime by its name. WeightsError for weights that do not fit the sidecar."""
-        return load_segmenter(self.spec, self.folder, runtime=runtime, options=RuntimeOptions(threads=threads))
+        options = RuntimeOptions(threads=threads, microbatch=1)
+        return load_segmenter(self.spec, self.folder, runtime=runtime, options=options)
 
 
 def read_sidecar(path: Path) -> Found:

@@ -8,6 +8,7 @@ Globally, Segment Locally", CVPR 2021), for the price of one more forward pass.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, Self, TypeVar
 
 import cv2
@@ -25,7 +26,16 @@ _NEAREST = 4.0
 """A second look is at most so many times nearer than the first, and the whole photo if less than `_WORTH`."""
 _WORTH = 1.1
 
+_Result = TypeVar("_Result")
 _Failure = TypeVar("_Failure")
+_Failed_co = TypeVar("_Failed_co", covariant=True)
+
+
+class Attempt(Protocol[_Failed_co]):
+    """Takes a step; gives its result, or what stands for its failure."""
+
+    def __call__(self, step: Callable[[], _Result], /) -> _Result | _Failed_co:
+        """The step's result, or its failure."""
 
 
 @dataclass(frozen=True)
@@ -121,29 +131,39 @@ def look_at(
     segmenter: Looks,
     photos: Sequence[tuple[RgbImage, Prepared]],
     predict: Callable[[Sequence[Canvas]], Sequence[Logits | _Failure]],
+    attempt: Attempt[_Failure],
 ) -> list[Logits | _Failure]:
     """Photos, with their first view prepared -> logits of each, (h, w) float32 without padding; same order.
 
-    `predict` takes canvases, all at once, and gives logits of them; what else it gives for one takes its photo's place.
+    `predict` takes canvases, all at once, and gives logits of them; `attempt` takes one photo's step. What they give
+    in place of a result is that photo's, and the others go on.
     """
     found = _predict([prepared for _, prepared in photos], predict)
     if segmenter.looks == 1:
         return found
-    seen = [(n, logits) for n, logits in enumerate(found) if isinstance(logits, np.ndarray)]
-    views = [View.around(logits > 0, _hw(photos[n][0])) for n, logits in seen]
-    nearer = [_mirrored(segmenter.prepare(view.of(photos[n][0]))) for (n, _), view in zip(seen, views, strict=True)]
-    for (n, first), view, second in zip(seen, views, _predict(nearer, predict), strict=True):
-        if isinstance(second, np.ndarray):
-            found[n] = view.average(first, second[:, ::-1], _hw(photos[n][0]))
-        else:
-            found[n] = second
+    seconds: dict[int, _Second] = {}
+    for n, (first, (image, _)) in enumerate(zip(found, photos, strict=True)):
+        if isinstance(first, np.ndarray):
+            second = attempt(partial(_Second.of, segmenter, image, first))
+            if isinstance(second, _Second):
+                seconds[n] = second
+            else:
+                found[n] = second
+    maps = _predict([second.prepared for second in seconds.values()], predict)
+    for (n, second), logits in zip(seconds.items(), maps, strict=True):
+        found[n] = attempt(partial(second.average, logits)) if isinstance(logits, np.ndarray) else logits
     return found
+
+
+def looked_at(segmenter: Looks, photos: Sequence[tuple[RgbImage, Prepared]]) -> list[Logits]:
+    """As `look_at`; a failure is raised."""
+    return look_at(segmenter, photos, segmenter.predict, lambda step: step())
 
 
 def segment_unrefined(segmenter: Looks, images: Sequence[RgbImage]) -> list[Alpha]:
     """Alphas (H, W) at the photos' sizes: logits are upsampled, not alpha."""
     photos = [(image, segmenter.prepare(image)) for image in images]
-    found = look_at(segmenter, photos, segmenter.predict)
+    found = looked_at(segmenter, photos)
     return [sigmoid(resize(logits, _hw(image))) for logits, image in zip(found, images, strict=True)]
 
 
@@ -155,6 +175,26 @@ def _predict(
         view.letterbox.crop(logits) if isinstance(logits, np.ndarray) else logits
         for view, logits in zip(views, found, strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class _Second:
+    """What a photo's second look sees."""
+
+    first: Logits
+    hw: Hw
+    view: View
+    prepared: Prepared
+
+    @classmethod
+    def of(cls, segmenter: Looks, image: RgbImage, first: Logits) -> Self:
+        """By the first look's logits."""
+        view = View.around(first > 0, _hw(image))
+        return cls(first, _hw(image), view, _mirrored(segmenter.prepare(view.of(image))))
+
+    def average(self, second: Logits) -> Logits:
+        """Of both looks, turned back."""
+        return self.view.average(self.first, second[:, ::-1], self.hw)
 
 
 def _mirrored(view: Prepared) -> Prepared:

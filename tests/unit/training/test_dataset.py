@@ -85,7 +85,7 @@ def test_sources_may_be_left_out_of_the_choice(tmp_path):
     assert not validation_rows(read(tmp_path, TEXT.replace("validation_photos = 1", more)), rows)
 
 
-@pytest.mark.parametrize("name", ["unet-from-nothing", "unet-fast-more", "unet-fine"])
+@pytest.mark.parametrize("name", ["unet-from-nothing", "unet-fast", "unet-fine"])
 def test_weights_are_not_chosen_by_a_methods_own_answers(name):
     assert Recipe.read(CONFIGS / f"{name}.toml").data.validation_without == ("white-derived",)
 

@@ -5,7 +5,7 @@ import pytest
 
 from tests.fakes import FakeSegmenter
 from tests.images import draw
-from vision.segmenters.looks import View, look_at, segment_unrefined
+from vision.segmenters.looks import View, look_at, looked_at, segment_unrefined
 
 HW = (600, 800)
 
@@ -77,7 +77,7 @@ def test_the_second_look_is_mirrored_and_nearer():
     segmenter.looks = 2
     segmenter.before_predict = lambda canvases: seen.append(np.stack(canvases))
     photos = [(image, segmenter.prepare(image))]
-    [logits] = look_at(segmenter, photos, segmenter.predict)
+    [logits] = looked_at(segmenter, photos)
     assert segmenter.microbatches == [1, 1]
     first, second = (canvas[0].mean(2) < 128 for canvas in seen)
     assert second.sum() > 2 * first.sum()
@@ -113,7 +113,7 @@ def test_a_photo_that_fails_keeps_its_failure_and_its_neighbours_their_maps():
         found[0 if len(rounds) == 1 else 1] = "broken"
         return found
 
-    first, second, third = look_at(segmenter, photos, predict)
+    first, second, third = look_at(segmenter, photos, predict, lambda step: step())
     assert rounds == [3, 2]
     assert isinstance(first, str)
     assert isinstance(second, np.ndarray)

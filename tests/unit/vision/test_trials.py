@@ -23,10 +23,11 @@ ALL = {EAGER: 40.0, PLANES: 50.0, GRAPHS: 20.0, COMPILE: 30.0}
 class Device:
     """Builds fakes that take so many milliseconds a microbatch; an exception in place of a time is raised."""
 
-    def __init__(self, ms: dict[Way, float | Exception], *, logit: dict[Way, float] | None = None) -> None:
+    def __init__(self, ms: dict[Way, float | BaseException], *, logit: dict[Way, float] | None = None) -> None:
         self.ms, self.logit = ms, logit or {}
         self.now = 0.0
         self.built: list[Way] = []
+        self.room = len(BATCH)
 
     def build(self, way: Way) -> "Fake":
         self.built.append(way)
@@ -44,8 +45,10 @@ class Fake:
 
     def run(self, batch: Batch) -> BatchLogits:
         ms = self.device.ms[self.way]
-        if isinstance(ms, Exception):
+        if isinstance(ms, BaseException):
             raise ms
+        if len(batch) > self.device.room:
+            raise SegmenterOutOfMemory(f"no memory for a microbatch of {len(batch)}")
         self.device.now += ms / 1000
         return np.full((len(batch), 1, 8, 8), self.device.logit.get(self.way, 0.0), np.float32)
 
@@ -79,7 +82,10 @@ def test_a_way_that_is_hardly_quicker_is_not_taken():
     assert choose(Device({EAGER: 40.0, PLANES: 39.0, GRAPHS: 39.0, COMPILE: 38.5})) == EAGER
 
 
-@pytest.mark.parametrize("error", [RuntimeError("no compiler"), SegmenterOutOfMemory("no memory")])
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("no compiler"), SegmenterOutOfMemory("no memory"), OSError("no cache"), ImportError("no Triton")],
+)
 def test_a_way_that_does_not_work_here_is_left_out_and_named(error: Exception):
     with structlog.testing.capture_logs() as logs:
         assert choose(Device({**ALL, GRAPHS: error})) == COMPILE
@@ -123,3 +129,26 @@ def test_a_kept_choice_that_works_no_more_is_measured_again(tmp_path: Path):
     assert choose(Device(dict(ALL)), kept) == GRAPHS
     assert choose(Device({**ALL, GRAPHS: RuntimeError("another driver")}), kept) == COMPILE
     assert json.loads(kept.read_text())["runtime"] == COMPILE.runtime
+
+
+def test_where_the_microbatch_does_not_fit_ways_are_measured_on_half_of_it():
+    device = Device(dict(ALL))
+    device.room = 2
+    with structlog.testing.capture_logs() as logs:
+        assert choose(device) == GRAPHS
+    [line] = [line for line in logs if line["event"] == "runtime_chosen"]
+    assert line["microbatch"] == 2
+
+
+def test_who_is_ended_in_mid_trial_has_a_choice_when_it_starts_again(tmp_path: Path):
+    kept = tmp_path / "quickest-1.json"
+    with pytest.raises(KeyboardInterrupt):
+        choose(Device({**ALL, COMPILE: KeyboardInterrupt()}), kept)
+    assert choose(Device(dict(ALL)), kept) == GRAPHS
+
+
+def test_a_choice_that_cannot_be_kept_is_taken_all_the_same(tmp_path: Path):
+    (tmp_path / "models").write_text("no folder")
+    with structlog.testing.capture_logs() as logs:
+        assert choose(Device(dict(ALL)), tmp_path / "models" / "quickest-1.json") == GRAPHS
+    assert [line["event"] for line in logs].count("choice_is_not_kept") == 4

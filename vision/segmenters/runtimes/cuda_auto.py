@@ -10,15 +10,19 @@ import numpy as np
 import torch
 
 from vision.segmenters.runtimes.base import Batch, MakeNetwork, Runtime, RuntimeOptions
-from vision.segmenters.runtimes.pytorch import torch_runtime
+from vision.segmenters.runtimes.pytorch import ON_CUDA, torch_runtime
 from vision.segmenters.runtimes.trials import Way, quickest
 from vision.segmenters.spec import ModelSpec
+
+_SCHEME = 1
+"""Of the trials: another number makes kept choices void."""
 
 
 def quickest_on_cuda(make: MakeNetwork, spec: ModelSpec, options: RuntimeOptions) -> Runtime:
     """Eager in the better layout, recorded as CUDA graphs or compiled: what was quickest at `options.microbatch`.
 
-    The choice is kept in `options.cache_dir` for networks of the same shape. OutOfMemory where one photo does not fit.
+    The choice is kept in `options.cache_dir` for networks of the same shape. SegmenterOutOfMemory where not even one
+    photo fits.
     """
 
     def build(way: Way) -> Runtime:
@@ -26,7 +30,8 @@ def quickest_on_cuda(make: MakeNetwork, spec: ModelSpec, options: RuntimeOptions
 
     chosen = quickest(build, _pictures(spec, options.microbatch), kept=_kept(spec, options))
     gc.collect()
-    torch.cuda.empty_cache()
+    with ON_CUDA:
+        torch.cuda.empty_cache()
     return chosen
 
 
@@ -41,6 +46,7 @@ def _kept(spec: ModelSpec, options: RuntimeOptions) -> Path | None:
     if options.cache_dir is None:
         return None
     decides = [
+        _SCHEME,
         *(spec.architecture, spec.encoder, spec.decoder_channels, spec.canvas_hw, options.microbatch),
         *(torch.cuda.get_device_name(options.device), torch.__version__, torch.version.cuda),
     ]

@@ -1,6 +1,9 @@
 """PyTorch, as it is, compiled or recorded, on the CPU or a CUDA device."""
 
+import threading
+import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Literal, TypeAlias
 
 import torch
@@ -11,6 +14,10 @@ from vision.segmenters.runtimes.base import Batch, BatchLogits, RuntimeOptions
 
 How: TypeAlias = Literal["eager", "compile", "graphs"]
 
+ON_CUDA = threading.Lock()
+"""Held while a thread uses a device: a model may be loaded and tried beside another's forward, and a recording is
+broken by a synchronisation, or an emptied cache, of any thread."""
+
 
 class TorchRuntime:
     """Float32 on the CPU, float16 autocast on CUDA. `network` moves to the device; `threads` is process-wide."""
@@ -20,23 +27,30 @@ class TorchRuntime:
             torch.set_num_threads(options.threads)
         self._device = torch.device(options.device if on_cuda else "cpu")
         self._layout = torch.channels_last if options.channels_last else torch.contiguous_format
-        module = network.eval().to(self._device).to(memory_format=self._layout)
-        self._forward = _forward(module, how)
+        self._turn = ON_CUDA if on_cuda else nullcontext()
+        with self._turn:
+            module = network.eval().to(self._device).to(memory_format=self._layout)
+            self._forward = _forward(module, how)
         self.name = "-".join(["torch", *([how] if how != "eager" else []), self._device.type])
 
     def run(self, batch: Batch) -> BatchLogits:
         """As the protocol."""
-        on_cuda = self._device.type == "cuda"
-        try:
-            # A recording would outlive the halved weights that autocast keeps; for one forward they save nothing.
-            half = torch.autocast("cuda", torch.float16, enabled=on_cuda, cache_enabled=False)
-            with torch.inference_mode(), half:
-                images = torch.from_numpy(batch).to(self._device)
-                images = images.to(torch.float32, memory_format=self._layout)
-                logits: BatchLogits = self._forward(images).float().cpu().numpy()
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            raise SegmenterOutOfMemory(f"no memory for a microbatch of {len(batch)}") from error
+        with self._turn:
+            try:
+                return self._run(batch)
+            except torch.OutOfMemoryError as error:
+                # The frames of the failed forward hold its activations.
+                traceback.clear_frames(error.__traceback__)
+                torch.cuda.empty_cache()
+                raise SegmenterOutOfMemory(f"no memory for a microbatch of {len(batch)}") from error
+
+    def _run(self, batch: Batch) -> BatchLogits:
+        # A recording would outlive the halved weights that autocast keeps; for one forward they save nothing.
+        half = torch.autocast("cuda", torch.float16, enabled=self._device.type == "cuda", cache_enabled=False)
+        with torch.inference_mode(), half:
+            images = torch.from_numpy(batch).to(self._device)
+            images = images.to(torch.float32, memory_format=self._layout)
+            logits: BatchLogits = self._forward(images).float().cpu().numpy()
         return logits
 
 

@@ -21,12 +21,14 @@ class RecordedForward:
 
     Recordings share one pool of memory: they never run side by side, and logits are copied before the next one. A
     microbatch that does not fit raises torch.OutOfMemoryError like the module's own call, and leaves no recording.
+    No other thread may use the device during a call (`vision.segmenters.runtimes.pytorch` sees to it).
     """
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
         self._recordings: dict[int, _Recording] = {}
         self._pool = torch.cuda.graph_pool_handle()
+        self._stream = torch.cuda.Stream(next(module.parameters()).device)  # type: ignore[no-untyped-call]
 
     def __call__(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) float32 on the device -> logits of the module, a tensor of their own."""
@@ -39,16 +41,15 @@ class RecordedForward:
 
     def _record(self, images: Tensor) -> _Recording:
         images = images.clone()
-        beside = torch.cuda.Stream(images.device)  # type: ignore[no-untyped-call]
-        beside.wait_stream(torch.cuda.current_stream(images.device))
-        with torch.cuda.stream(beside):
+        current = torch.cuda.current_stream(images.device)
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
             for _ in range(_WARM_UPS):
                 self._module(images)
-        torch.cuda.current_stream(images.device).wait_stream(beside)
+        current.wait_stream(self._stream)
         graph = torch.cuda.CUDAGraph()
         try:
-            # Other threads may use the device meanwhile: they are not part of the recording, nor do they end it.
-            with torch.cuda.graph(graph, pool=self._pool, stream=beside, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
                 logits = self._module(images)
         except RuntimeError as error:
             # Where memory ends in mid-recording, ending the recording fails too, and hides why.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -26,6 +27,10 @@ _APART = 8 / 255
 """Largest difference of alpha between two ways that compute the same network; half precision stays below 2/255."""
 
 
+_NO_WAY = (RuntimeError, SegmenterOutOfMemory, ImportError, OSError, subprocess.SubprocessError)
+"""What PyTorch, a compiler that it calls, and the disk of its cache raise where a way does not work."""
+
+
 @dataclass(frozen=True)
 class Way:
     """One way to compute a network."""
@@ -46,6 +51,7 @@ class Trials:
     def __init__(self, build: Build, first: Way, batch: Batch, *, clock: Callable[[], float]) -> None:
         self._build = build
         self._batch = batch
+        self.microbatch = len(batch)
         self._clock = clock
         self.best = first
         self.runtime = build(first)
@@ -58,7 +64,7 @@ class Trials:
         try:
             runtime = self._build(way)
             logits, ms = self._measured(runtime)
-        except (RuntimeError, SegmenterOutOfMemory) as error:
+        except _NO_WAY as error:
             log.warning("runtime_does_not_work_here", runtime=way.runtime, error=f"{type(error).__name__}: {error}")
             return
         apart = float(np.abs(sigmoid(logits) - sigmoid(self._expected)).max())
@@ -92,15 +98,29 @@ def quickest(
     """
     if kept and (runtime := _as_kept(kept, build, batch)):
         return runtime
-    trials = Trials(build, Way(EAGER, channels_last=True), batch, clock=clock)
+    trials = _begun(build, batch, clock)
+    # Kept after each: whoever is ended in mid-trial has a choice when it starts again.
+    _write(kept, trials.best)
     trials.may(Way(EAGER, channels_last=False))
     layout = trials.best.channels_last
     for name in (GRAPHS, COMPILE):
-        trials.may(Way(name, layout))
-    log.info("runtime_chosen", microbatch=len(batch), **asdict(trials.best), ms_per_photo=_named(trials.ms_per_photo))
-    if kept:
         _write(kept, trials.best)
+        trials.may(Way(name, layout))
+    _write(kept, trials.best)
+    times = _named(trials.ms_per_photo)
+    log.info("runtime_chosen", microbatch=trials.microbatch, **asdict(trials.best), ms_per_photo=times)
     return trials.runtime
+
+
+def _begun(build: Build, batch: Batch, clock: Callable[[], float]) -> Trials:
+    """With eager, on as large a part of the microbatch as fits."""
+    while True:
+        try:
+            return Trials(build, Way(EAGER, channels_last=True), batch, clock=clock)
+        except SegmenterOutOfMemory:
+            if len(batch) == 1:
+                raise
+            batch = batch[: len(batch) // 2]
 
 
 def _named(times: dict[Way, float]) -> dict[str, float]:
@@ -113,18 +133,23 @@ def _as_kept(kept: Path, build: Build, batch: Batch) -> Runtime | None:
         values = json.loads(kept.read_text(encoding="utf-8"))
         way = Way({name: name for name in (EAGER, GRAPHS, COMPILE)}[values["runtime"]], bool(values["channels_last"]))
         runtime = build(way)
-        runtime.run(batch[:1])
+        runtime.run(batch)
     except FileNotFoundError:
         return None
-    except (ValueError, LookupError, TypeError, RuntimeError) as error:
+    except (ValueError, LookupError, TypeError, *_NO_WAY) as error:
         log.warning("kept_choice_does_not_work", file=kept.name, error=f"{type(error).__name__}: {error}")
         return None
     return runtime
 
 
-def _write(kept: Path, way: Way) -> None:
-    kept.parent.mkdir(parents=True, exist_ok=True)
+def _write(kept: Path | None, way: Way) -> None:
+    if kept is None:
+        return
     # Two workers may start at once: each writes a file of its own.
     draft = kept.with_name(f"{kept.name}.{os.getpid()}")
-    draft.write_text(json.dumps(asdict(way)), encoding="utf-8")
-    draft.replace(kept)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(json.dumps(asdict(way)), encoding="utf-8")
+        draft.replace(kept)
+    except OSError as error:
+        log.warning("choice_is_not_kept", file=kept.name, error=f"{type(error).__name__}: {error}")
