@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,7 +45,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     described = describe(given.manifest)
-    weights, spec = Path(described.weights), described.spec
+    # One look, as the other side has.
+    weights, spec = Path(described.weights), replace(described.spec, looks=1)
     # The segmenter finds its weights by the version's own name.
     folder = given.manifest.parent / ".brought"
     folder.mkdir(exist_ok=True)

@@ -35,7 +35,7 @@ class WorkerMetrics:
         )
         self._microbatches = Histogram(
             "packshot_worker_microbatch_images",
-            "Photos in one forward.",
+            "Photos of a microbatch; a model that looks twice makes two forwards of it.",
             buckets=_IMAGE_BUCKETS,
             registry=self.registry,
         )

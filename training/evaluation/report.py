@@ -84,7 +84,7 @@ def _overview(evaluation: Evaluation, summary: Mapping[str, Any]) -> str:
     whole = ["" if each.kind == "network" else f"{timings[each.model].whole_ms:.0f}" for each in titles]
     rows += [
         [f"IoU under {POOR_IOU}", *(str(poor[each.name]) for each in titles)],
-        ["forward, ms", *(f"{timings[each.model].forward_ms:.0f}" for each in titles)],
+        ["one forward, ms", *(f"{timings[each.model].forward_ms:.0f}" for each in titles)],
         ["photo to matte, ms", *whole],
         ["forward, times ours", *(f"{ratios.get(each.model, 1.0):.1f}" for each in titles)],
     ]

@@ -45,7 +45,7 @@ def intervals(summary: Mapping[str, Any], figures: tuple[str, ...] = ("iou", "bi
 
 def times(summary: Mapping[str, Any]) -> str:
     """Quality and milliseconds of every candidate in one table."""
-    heads = ["model", "IoU", "BIoU", "Grad", "forward, ms", "photo to matte, ms", "forward, times ours"]
+    heads = ["model", "IoU", "BIoU", "Grad", "one forward, ms", "photo to matte, ms", "forward, times ours"]
     lines = [_row(heads), _row(["---"] * len(heads))]
     found = summary["slices"][ALL][ALL]["figures"]
     for title in summary["candidates"]:

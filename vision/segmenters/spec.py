@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from vision.arrays import Hw
 from vision.calibration import Calibration
@@ -37,7 +37,7 @@ class ModelSpec:
     """Which output of an ONNX graph, by number or by name."""
     fit: str = "letterbox"
     """How a photo comes to the canvas: `letterbox` keeps its aspect, `squash` does not."""
-    looks: int = 1
+    looks: Literal[1, 2] = 1
     """How often the network sees a photo: 2 adds a mirrored view, nearer where the first look found the product."""
     licence: str = ""
     """Of weights that somebody brought, as they state it."""
@@ -78,6 +78,8 @@ class ModelSpec:
             fields["learnt_from"] = tuple(fields["learnt_from"])
         if fields.get("calibration") is not None:
             fields["calibration"] = Calibration.from_json(fields["calibration"])
+        if fields.get("looks", 1) not in (1, 2):
+            raise TypeError(f"looks is {fields['looks']!r}, not 1 or 2")
         return cls(**fields)
 
 

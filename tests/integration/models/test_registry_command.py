@@ -153,6 +153,8 @@ def test_weights_come_from_a_url_with_their_sha256(command: Command, graph: Path
         (('licence = "ours"', ""), "missing licence"),
         (('licence = "ours"', 'licence = " "'), "licence says by what licence"),
         (('licence = "ours"', 'licence = "ours"\noutput_tensor = -1'), "output_tensor is an output's number"),
+        (('licence = "ours"', 'licence = "ours"\nlooks = 3'), "looks is 1 or 2"),
+        (('licence = "ours"', 'licence = "ours"\nlooks = true'), "looks is 1 or 2"),
         (('sha256 = "', 'sha256 = "x'), "sha256 has 64"),
         (('name = "dark"', 'name = "' + 70_000 * "d" + '"'), "more than 65536 bytes"),
         (('file = "dark.onnx"', 'file = "dark.pt"'), "unsafe_weights"),

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from tests.fakes import FakeSegmenter
+from tests.fakes import CANVAS_HW, FakeSegmenter
 from tests.images import draw
-from vision.segmenters.looks import View, look_at, looked_at, segment_unrefined
+from vision.letterbox import Letterbox
+from vision.segmenters.looks import Prepared, View, look_at, looked_at, segment_unrefined
+from worker.microbatch import look_at_each
 
 HW = (600, 800)
 
@@ -125,3 +127,41 @@ def test_one_look_is_one_forward():
     image = draw("disc", "plain", (90, 120)).image
     segment_unrefined(segmenter, [image, image])
     assert segmenter.microbatches == [2]
+
+
+def test_a_second_view_that_cannot_be_prepared_is_one_photos_failure():
+    segmenter = FakeSegmenter()
+    segmenter.looks = 2
+    images = [draw("disc", "plain", (90, 120)).image for _ in range(2)]
+    photos = [(image, segmenter.prepare(image)) for image in images]
+    prepare, turns = segmenter.prepare, iter([RuntimeError("no memory"), None])
+
+    def prepare_or_break(image):
+        if (error := next(turns)) is not None:
+            raise error
+        return prepare(image)
+
+    segmenter.prepare = prepare_or_break
+    broken, whole = look_at_each(segmenter, photos)
+    assert str(broken) == "no memory"
+    assert isinstance(whole, np.ndarray)
+
+
+def test_a_squashed_photo_is_looked_at_again_in_its_place():
+    """The canvas of both views has the photo's ends at its own, whatever the aspect."""
+
+    class Squashing(FakeSegmenter):
+        def prepare(self, image):
+            box = Letterbox((image.shape[0], image.shape[1]), CANVAS_HW, (0, 0), CANVAS_HW)
+            return Prepared(box.apply(image), box)
+
+    image = np.full((300, 900, 3), 255, np.uint8)
+    image[100:160, 100:400] = 0
+    segmenter = Squashing()
+    segmenter.looks = 2
+    [alpha] = segment_unrefined(segmenter, [image])
+    rows, columns = np.nonzero(alpha > 0.5)
+    assert rows.min() == pytest.approx(100, abs=5)
+    assert rows.max() == pytest.approx(160, abs=5)
+    assert columns.min() == pytest.approx(100, abs=15)
+    assert columns.max() == pytest.approx(400, abs=15)
