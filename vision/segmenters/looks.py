@@ -3,7 +3,7 @@
 A product that is small in its photo gets few pixels of the canvas. The second look shows the network the product's
 surroundings alone, and mirrored; the two maps are averaged where both have something to say. It is test-time
 augmentation whose second view is chosen by the first, as in zoom-in refinement of salient objects (Xu et al., "Locate
-Globally, Segment Locally", CVPR 2021), for the price of one more forward pass.
+Globally, Segment Locally", AAAI 2021), for the price of one more forward pass.
 """
 
 from collections.abc import Callable, Sequence
